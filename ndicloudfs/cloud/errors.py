@@ -1,0 +1,99 @@
+"""What can go wrong between this machine and NDI Cloud.
+
+    CloudError                    anything below
+    |-- Unreachable               no connection: name, route, refused, reset       try again
+    |-- TimedOut                  no answer within the time budget                 try again
+    |-- ServerFault               500, 502, 503, 504, 429                          try again
+    |-- BadAnswer                 an answer that is not what was asked for         try again
+    |-- NotSignedIn               401, or no credentials where some are needed
+    |-- WrongCredentials          the e-mail or the password is wrong
+    |-- PermissionDenied          403
+    |-- NotFound                  404, and what the server says instead of it
+    |-- Refused                   any other 4xx: the request itself is at fault
+    `-- ObjectMissing             the server knows the file but has no bytes for it
+
+Every error carries the sentence for the user (``str(error)``), whether trying again can help
+(``retryable``) and the errno that a file system call ends with (``errno``). No message ever
+contains a token, a password or the query string of a presigned URL.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import ClassVar
+
+
+class CloudError(Exception):
+    """A call to NDI Cloud failed: ``str(error)`` says what happened, to what, and what to do."""
+
+    errno: ClassVar[int] = errno.EIO
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, status: int | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+
+
+class Unreachable(CloudError):
+    """No connection to the server could be made, or it broke."""
+
+    errno = errno.ENETUNREACH
+    retryable = True
+
+
+class TimedOut(CloudError):
+    """The server did not answer within the time budget of the call."""
+
+    errno = errno.ETIMEDOUT
+    retryable = True
+
+
+class ServerFault(CloudError):
+    """The server failed (5xx) or asked for patience (429)."""
+
+    retryable = True
+
+
+class BadAnswer(CloudError):
+    """The server's answer is broken: not JSON, too short, or not what was asked for."""
+
+    retryable = True
+
+
+class NotSignedIn(CloudError):
+    """The call needs an account, and the token is missing or has expired."""
+
+    errno = errno.EACCES
+
+
+class WrongCredentials(CloudError):
+    """The e-mail address or the password is wrong."""
+
+    errno = errno.EACCES
+
+
+class PermissionDenied(CloudError):
+    """The account may not do this (403)."""
+
+    errno = errno.EACCES
+
+
+class NotFound(CloudError):
+    """There is no such thing on the server, or it is not visible to this account."""
+
+    errno = errno.ENOENT
+
+
+class Refused(CloudError):
+    """The server refused the request itself (a 4xx that is none of the above)."""
+
+    errno = errno.EINVAL
+
+
+class ObjectMissing(CloudError):
+    """The server knows the file, but its bytes were never uploaded or are not there yet."""
+
+    errno = errno.ENODATA
