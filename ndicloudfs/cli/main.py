@@ -35,8 +35,9 @@ class _Commands(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(f"ndicloudfs.cli.{module}"), cmd_name)
-        assert isinstance(command, click.Command)
+        command: click.Command = getattr(
+            importlib.import_module(f"ndicloudfs.cli.{module}"), cmd_name
+        )
         return command
 
 
