@@ -22,13 +22,17 @@ die() {
     exit 1
 }
 
-# Run a command quietly; its output is shown where it fails.
+# Run a command quietly; its output is shown where it fails. The log has no name, so that nothing
+# is left behind when the script is interrupted.
 quietly() {
-    local log status=0
-    log=$(mktemp)
-    "$@" >"$log" 2>&1 </dev/null || status=$?
-    [[ $status == 0 ]] || cat -- "$log" >&2
-    rm -f -- "$log"
+    local file log output status=0
+    file=$(mktemp)
+    exec {log}>"$file"
+    exec {output}<"$file"
+    rm -f -- "$file"
+    "$@" >&"$log" 2>&1 </dev/null || status=$?
+    [[ $status == 0 ]] || cat <&"$output" >&2
+    exec {log}>&- {output}<&-
     return "$status"
 }
 

@@ -7,10 +7,11 @@ of one document. No HTTP here: ``ndicloudfs sandbox sample`` loads what this mak
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from ndicloudfs.sandbox.sample_bodies import (
     Ids,
@@ -27,9 +28,6 @@ from ndicloudfs.sandbox.sample_core import study
 from ndicloudfs.sandbox.sample_payloads import Pattern, vhsb_header
 from ndicloudfs.sandbox.sample_recordings import RATE
 from ndicloudfs.sandbox.sample_writer import FIRST_SUBJECT, SESSION, SUBJECTS, Entry
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FILE_SIZE = 64 * 1024
 _FIRST_FILLER = 10_000

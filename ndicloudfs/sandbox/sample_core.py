@@ -6,17 +6,14 @@ lists, sentinels, a repeated ndi id, a file series, awkward names) is odd on NDI
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ndicloudfs.sandbox import sample_payloads as payloads
 from ndicloudfs.sandbox.sample_bodies import NAN, Ids, Json, openminds, table_row, term
 from ndicloudfs.sandbox.sample_recordings import recordings, rig, stimuli
 from ndicloudfs.sandbox.sample_writer import FIRST_SUBJECT, SESSION, SUBJECTS, Entry, Writer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 PROTOCOL = (
     "Messprotokoll Käfig 3\n\nTier: rat1\nElektrode: Tetrode, 0,5 MΩ, Tiefe 640 µm\n"

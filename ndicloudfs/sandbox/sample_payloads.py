@@ -13,10 +13,7 @@ import struct
 import tarfile
 import zlib
 from array import array
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 _STORED_MAX = 65_535
 _VHSB_MARK = b"This is a VHSB file, http://github.com/VH-Lab\n"

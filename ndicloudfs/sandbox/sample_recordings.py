@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ndicloudfs.sandbox import sample_payloads as payloads
 from ndicloudfs.sandbox.sample_bodies import INFINITY, NAN, Json, openminds
 from ndicloudfs.sandbox.sample_writer import SUBJECTS, Entry, Named, Writer, id_of
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
 
 EPOCHS = ("t00001", "t00002")
 RATE = 20_000

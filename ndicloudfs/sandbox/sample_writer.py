@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from ndicloudfs.sandbox.sample_bodies import Ids, Json, base, dependencies, document_class, files
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SUBJECTS = ("rat1@lab.example.org", "rat2@lab.example.org", "rat 3 (naïve)@lab.example.org")
 SESSION = 0
