@@ -5,12 +5,14 @@
     |-- TimedOut                  no answer within the time budget                 try again
     |-- ServerFault               500, 502, 503, 504, 429                          try again
     |-- BadAnswer                 an answer that is not what was asked for         try again
+    |-- UrlExpired                a presigned URL is no longer valid               new URL, once
     |-- NotSignedIn               401, or no credentials where some are needed
     |-- WrongCredentials          the e-mail or the password is wrong
     |-- PermissionDenied          403
     |-- NotFound                  404, and what the server says instead of it
     |-- Refused                   any other 4xx: the request itself is at fault
-    `-- ObjectMissing             the server knows the file but has no bytes for it
+    |-- ObjectMissing             the server knows the file but has no bytes for it
+    `-- BadConfiguration          an address or a setting that cannot be used
 
 Every error carries the sentence for the user (``str(error)``), whether trying again can help
 (``retryable``) and the errno that a file system call ends with (``errno``). No message ever
@@ -30,11 +32,17 @@ class CloudError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, message: str, *, status: int | None = None, request_id: str | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.request_id = request_id
+        self.retry_after = retry_after  # s, where the server named a pause
 
 
 class Unreachable(CloudError):
@@ -59,6 +67,12 @@ class ServerFault(CloudError):
 
 class BadAnswer(CloudError):
     """The server's answer is broken: not JSON, too short, or not what was asked for."""
+
+    retryable = True
+
+
+class UrlExpired(CloudError):
+    """The object store no longer accepts a presigned URL: ask for a fresh one, once."""
 
     retryable = True
 
@@ -97,3 +111,9 @@ class ObjectMissing(CloudError):
     """The server knows the file, but its bytes were never uploaded or are not there yet."""
 
     errno = errno.ENODATA
+
+
+class BadConfiguration(CloudError, ValueError):
+    """An environment variable or a setting names something that cannot be used."""
+
+    errno = errno.EINVAL

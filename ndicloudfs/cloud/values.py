@@ -18,6 +18,7 @@ CLOUD_ID = re.compile(r"[0-9a-f]{24}")
 NDI_ID = re.compile(r"[0-9a-f]{16}_[0-9a-f]{16}")
 UNKNOWN_CLASS = "unknown"
 
+_MAX_SIZE = 2**63 - 1  # what off_t and SQLite can hold
 _INJECTED_KEYS = frozenset({"id", "_id", "ndiId", "name", "className", "datasetId"})
 
 
@@ -46,15 +47,17 @@ def as_object(value: object) -> Json:
 
 
 def as_text(value: object) -> str:
-    """``value`` where it is a string, else ``""``."""
-    return value if isinstance(value, str) else ""
+    """``value`` where it is a string, else ``""``; what UTF-8 cannot hold becomes ``?``."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def as_size(value: object) -> int | None:
-    """``value`` where it is a whole number of bytes >= 0, else None."""
+    """``value`` where it is a whole number of bytes from 0 to 2^63 - 1, else None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if value >= 0 and value == int(value) else None
+    return int(value) if 0 <= value <= _MAX_SIZE and value == int(value) else None
 
 
 def _identity(row: Json) -> str:
@@ -248,6 +251,12 @@ class FileDetail:
     size: int | None
     url: str | None = field(repr=False)
 
+    @classmethod
+    def from_json(cls, answer: object, uid: str) -> FileDetail:
+        """Read the answer of ``GET .../files/{uid}/detail``; ``uid`` is the one asked for."""
+        data = as_object(answer)
+        return cls(uid, as_size(data.get("size")), as_text(data.get("downloadUrl")) or None)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectRange:
@@ -267,3 +276,18 @@ class BulkJob:
     files_extracted: int | None
     total_files: int | None
     error: str
+
+    @classmethod
+    def from_json(cls, row: object) -> BulkJob | None:
+        """Read a job, alone or as a row of ``jobs``."""
+        data = as_object(row)
+        identity = as_text(data.get("jobId")) or _identity(data)
+        if not identity:
+            return None
+        return cls(
+            id=identity,
+            state=as_text(data.get("state")),
+            files_extracted=as_size(data.get("filesExtracted")),
+            total_files=as_size(data.get("totalFiles")),
+            error=as_text(data.get("error")),
+        )

@@ -1,0 +1,67 @@
+"""The client: wires the calls to one session, one transport and one account."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import requests
+
+from ndicloudfs.cloud.account import Account
+from ndicloudfs.cloud.api import Api
+from ndicloudfs.cloud.config import CloudConfig
+from ndicloudfs.cloud.datasets import Datasets
+from ndicloudfs.cloud.documents import Documents
+from ndicloudfs.cloud.files import Files
+from ndicloudfs.cloud.objects import Objects
+from ndicloudfs.cloud.session import Session
+from ndicloudfs.cloud.tokens import Tokens
+from ndicloudfs.cloud.transport import Transport, new_http
+
+
+class NdiCloud:
+    """NDI Cloud as one account sees it; used by any number of threads, closed at the end.
+
+    ``clock`` tells seconds of the epoch, ``monotonic`` seconds, ``rng`` a number in [0, 1). No
+    call is made before it is needed.
+    """
+
+    def __init__(
+        self,
+        config: CloudConfig,
+        *,
+        http: requests.Session | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self.config = config
+        self._transport = Transport(config, http or new_http(), monotonic)
+        session = Session(
+            config, self._transport, clock=clock, monotonic=monotonic, sleep=sleep, rng=rng
+        )
+        tokens = Tokens(config, session, clock=clock, monotonic=monotonic)
+        api = Api(session, tokens)
+        self.account = Account(config, session, tokens, api)
+        self.objects = Objects(config, session, clock)
+        self.datasets = Datasets(api)
+        self.documents = Documents(api, self.objects)
+        self.files = Files(api, self.objects)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> NdiCloud:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,240 @@
+"""One HTTP exchange: sends a request, reads the answer, turns what breaks into a CloudError.
+
+Knows requests and urllib3 and nothing of NDI Cloud: no token, no retry, no JSON. Their exceptions
+hold whole URLs, with the signatures of presigned ones, so they end here: an error is raised
+outside the ``except`` that caught its cause, and no traceback can show it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from ndicloudfs import __version__
+from ndicloudfs.cloud.config import CloudConfig
+from ndicloudfs.cloud.errors import BadAnswer, CloudError, TimedOut, Unreachable
+from ndicloudfs.cloud.redaction import silence_urls
+
+POOL_SIZE = 64  # connections kept per host: as many as the kernel sends requests at once
+MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest known answer (dataset detail) has 3 MB
+CHUNK = 256 * 1024  # bytes asked of a socket at once
+
+
+class ByteSource(Protocol):
+    """What a body is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to ``size`` bytes, ``b""`` at the end."""
+        ...
+
+
+class SizedBody(Protocol):
+    """A request body whose length is known before it is read."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes, ``b""`` at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send. ``name`` and ``service`` stand in messages instead of the URL."""
+
+    method: str
+    url: str = field(repr=False)
+    name: str
+    service: str
+    advice: str
+    headers: Mapping[str, str] = field(repr=False)
+    params: Mapping[str, str | int] = field(default_factory=dict)
+    body: bytes | SizedBody | None = field(repr=False, default=None)
+
+    @property
+    def host(self) -> str:
+        """The host and port that the request goes to."""
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. ``headers`` ignores case; ``body`` is as it was on the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def content(self) -> bytes:
+        """The body, unpacked where the server says that it is gzip.
+
+        Raises ValueError when it is not.
+        """
+        if self.headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
+            return self.body
+        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            content = unpacking.decompress(self.body, MAX_ANSWER)
+        except zlib.error:
+            raise ValueError from None
+        if not unpacking.eof:
+            raise ValueError
+        return content
+
+
+def new_http() -> requests.Session:
+    """A requests session that keeps no cookies and connections for many threads."""
+    silence_urls()
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(POOL_SIZE, POOL_SIZE, max_retries=0, pool_block=False))
+    return session
+
+
+class Transport:
+    """Sends requests through one requests session, from any thread.
+
+    ``monotonic`` tells seconds; deadlines are moments of that clock.
+    """
+
+    def __init__(
+        self, config: CloudConfig, session: requests.Session, monotonic: Callable[[], float]
+    ) -> None:
+        self._connect_timeout = config.connect_timeout
+        self._read_timeout = config.read_timeout
+        self._session = session
+        self._monotonic = monotonic
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def exchange(
+        self,
+        request: Request,
+        deadline: float | None,
+        how_much: Callable[[int], int] | None = None,
+    ) -> Answer:
+        """Send ``request`` and read the answer, whatever its status; redirects are answers too.
+
+        Reads at most ``how_much(status)`` bytes, else MAX_ANSWER. Without ``deadline`` only
+        silence of the network ends the exchange. Raises Unreachable, TimedOut or BadAnswer.
+        """
+        connect, read = self._connect_timeout, self._read_timeout
+        if deadline is not None:
+            left = deadline - self._monotonic()
+            if left <= 0:
+                raise _timed_out(request)
+            connect, read = min(connect, left), min(read, left)
+        try:
+            with self._session.request(
+                request.method,
+                request.url,
+                params=request.params,
+                data=request.body,
+                headers={"User-Agent": f"ndicloudfs/{__version__}", **request.headers},
+                auth=_add_nothing,
+                timeout=(connect, read),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                limit = how_much(response.status_code) if how_much else MAX_ANSWER
+                body = b"".join(self._chunks(response, limit, deadline))
+                return Answer(response.status_code, response.headers, body)
+        except (  # RequestException is an OSError
+            OSError,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            ValueError,
+        ) as caught:
+            failure = _failure(request, caught)
+        raise failure
+
+    def _chunks(
+        self, response: requests.Response, limit: int, deadline: float | None
+    ) -> Iterator[bytes]:
+        # read1 returns what has arrived, so that a body that trickles meets its deadline;
+        # urllib3 before 2.0 has only read, which waits for all that was asked.
+        read = getattr(response.raw, "read1", response.raw.read)
+        while limit > 0:
+            if deadline is not None and self._monotonic() > deadline:
+                raise TimeoutError
+            chunk = read(min(CHUNK, limit), decode_content=False)
+            if not chunk:
+                return
+            limit -= len(chunk)
+            yield chunk
+
+
+def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Stand where requests would otherwise look for a password in ~/.netrc or in the URL."""
+    return request
+
+
+def _timed_out(request: Request) -> TimedOut:
+    return TimedOut(
+        f"{request.service} at {request.host} did not answer {request.name} in time; "
+        "try again later"
+    )
+
+
+def _failure(request: Request, caught: BaseException) -> CloudError:
+    """The error for the user, from types and errno alone: no text of ``caught`` is repeated."""
+    chain = list(_causes(caught))
+    if _any(chain, requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
+        return _timed_out(request)
+    if _any(chain, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
+        return BadAnswer(
+            f"The answer of {request.service} at {request.host} to {request.name} ended before "
+            "it was complete; try again"
+        )
+    return Unreachable(
+        f"{request.service} at {request.host} cannot be reached: {_reason(chain)}; {request.advice}"
+    )
+
+
+def _reason(chain: list[BaseException]) -> str:
+    for kind, reason in (
+        (socket.gaierror, "its name is not known"),
+        (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+        (ssl.SSLError, "no secure connection could be made"),
+        (http.client.RemoteDisconnected, "it closed the connection without an answer"),
+    ):
+        if _any(chain, kind):
+            return reason
+    for error in chain:
+        if isinstance(error, OSError) and isinstance(error.errno, int):
+            return os.strerror(error.errno).lower()
+    if _any(chain, requests.exceptions.ProxyError):
+        return "the proxy refused"
+    return "the connection broke"
+
+
+def _any(chain: Iterable[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(error, kinds) for error in chain)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and everything that led to it; requests and urllib3 also wrap causes in args."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        inner = (current.__cause__, current.__context__, getattr(current, "reason", None))
+        waiting += [each for each in (*inner, *current.args) if isinstance(each, BaseException)]
