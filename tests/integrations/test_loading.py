@@ -72,6 +72,8 @@ class FakeCloud:
         if uid == self.failing:
             raise ServerFault("The object store failed")
         data = body.read(size)
+        if len(data) < size:
+            raise ValueError("the file ended before the size given for it")
         if uid != "zip":
             self.objects[uid] = data
         elif not self.zip_loses:
