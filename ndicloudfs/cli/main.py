@@ -8,19 +8,14 @@ import sys
 import click
 
 from ndicloudfs import __version__
-from ndicloudfs.cloud.errors import (
-    CloudError,
-    NotSignedIn,
-    TimedOut,
-    Unreachable,
-    WrongCredentials,
-)
-
-FAILED, NOT_SIGNED_IN, OFFLINE = 1, 3, 4
+from ndicloudfs.cli.failure import failure_of
 
 # Commands by the module that holds them, imported when asked for: `--help` stays quick, and a
 # command works without the optional packages that another one needs.
 COMMANDS = {
+    "demo": "demo",
+    "mount": "mount",
+    "umount": "mount",
     "sandbox": "sandbox",
 }
 
@@ -49,22 +44,14 @@ def ndicloudfs(debug: bool) -> None:
     del debug  # read by main(), where errors end
 
 
-def exit_code(error: CloudError) -> int:
-    """The exit code of a command that ended with ``error``."""
-    if isinstance(error, (NotSignedIn, WrongCredentials)):
-        return NOT_SIGNED_IN
-    if isinstance(error, (Unreachable, TimedOut)):
-        return OFFLINE
-    return FAILED
-
-
 def main() -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:]
     try:
         ndicloudfs.main(arguments, prog_name="ndicloudfs")
-    except (CloudError, OSError) as error:
-        if "--debug" in arguments:
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None or "--debug" in arguments:
             raise
-        click.echo(f"ndicloudfs: {error}", err=True)
-        sys.exit(exit_code(error) if isinstance(error, CloudError) else FAILED)
+        failure.show()
+        sys.exit(failure.exit_code)

@@ -9,8 +9,8 @@ from ndicloudfs.cloud.api import Api
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import CloudError, NotSignedIn
 from ndicloudfs.cloud.session import Call, Session
-from ndicloudfs.cloud.tokens import Tokens, expires
-from ndicloudfs.cloud.values import User
+from ndicloudfs.cloud.tokens import Tokens, claims, expires
+from ndicloudfs.cloud.values import User, as_text
 
 
 class Account:
@@ -22,6 +22,11 @@ class Account:
         self._tokens = tokens
         self._api = api
         self.anonymous = not (config.email or config.password or config.token)
+
+    @property
+    def email(self) -> str:
+        """The e-mail address that is configured, else the one the token names, else ``""``."""
+        return self._config.email or as_text(claims(self._config.token).get("email"))
 
     @property
     def token_expires(self) -> float | None:

@@ -1,0 +1,380 @@
+"""What there is: organizations, datasets, classes and documents, from the index and the server.
+
+A listing that was never fetched is fetched while the caller waits, with the fewest calls that
+answer the question. A listing older than ``ttl`` is served as it is and fetched again in the
+background. Nothing here knows a name or a path.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from cachetools import TTLCache
+
+from ndicloudfs.cache.flight import SingleFlight, Uplink
+from ndicloudfs.cache.index import DocumentRow, Index
+from ndicloudfs.cloud import NdiCloud
+from ndicloudfs.cloud.errors import (
+    CloudError,
+    NotFound,
+    NotSignedIn,
+    ServerFault,
+    TimedOut,
+    Unreachable,
+)
+from ndicloudfs.cloud.values import UNKNOWN_CLASS, DatasetRow, Json, Organization, SummaryPage
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+PAGE_SIZE = 1000  # the server's cap, section 5.1
+PAGES_IN_PARALLEL = 4  # section 8.4: 3 to 6 are in use, more was called risky
+_MOST_PAGES = 1000  # no dataset has a million documents; a server that repeats itself ends here
+_ORGANIZATIONS = "organizations"
+_PUBLISHED = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What every part of the cache needs to ask the server."""
+
+    cloud: NdiCloud
+    uplink: Uplink
+    flight: SingleFlight
+    pool: ThreadPoolExecutor
+    clock: Callable[[], float]
+    ttl: float  # seconds for which what was fetched is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Item]):
+    """The whole of a list; ``version`` (epoch s) changes whenever ``items`` may have."""
+
+    version: float
+    items: tuple[Item, ...]
+
+
+class Catalog:
+    """Organizations, datasets, classes and documents, as the account may see them."""
+
+    def __init__(self, index: Index, upstream: Upstream) -> None:
+        self._index = index
+        self._up = upstream
+        self._lock = threading.Lock()
+        self._listings: dict[str, Listing[Any]] = {}
+        self._asked_again: dict[str, float] = {}
+        self._found: TTLCache[tuple[str, str], bool] = TTLCache(
+            10_000, upstream.ttl, timer=upstream.clock
+        )
+        self._absent: TTLCache[tuple[str, str], bool] = TTLCache(
+            10_000, upstream.ttl, timer=upstream.clock
+        )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is signed in, so that only published data can be seen."""
+        return self._up.cloud.account.anonymous
+
+    def connect(self) -> None:
+        """Make sure that the server answers and knows the account.
+
+        Where it cannot be reached, what the index remembers must do. Raises ``WrongCredentials``
+        and ``NotSignedIn``, and what keeps the server away where nothing is remembered.
+        """
+        key = _PUBLISHED if self.anonymous else _ORGANIZATIONS
+        try:
+            if self.anonymous:
+                self._fetch_datasets(_PUBLISHED, None)
+            else:
+                self._fetch_organizations()
+        except CloudError as error:
+            if not error.retryable or self._index.fetched_at(key) is None:
+                raise
+            log.warning("the server is away, showing what is remembered: %s", error)
+
+    # Organizations and datasets
+
+    def organizations(self) -> Listing[Organization]:
+        """The organizations of the account, by id; none for an anonymous one."""
+        if self.anonymous:
+            return Listing(0.0, ())
+        self._known(_ORGANIZATIONS, self._fetch_organizations)
+        return self._listing(_ORGANIZATIONS, self._index.organizations)
+
+    def datasets(self, organization_id: str) -> Listing[DatasetRow]:
+        """The datasets of an organization, by id."""
+        key = f"datasets/{organization_id}"
+        self._known(key, lambda: self._fetch_datasets(key, organization_id))
+        return self._listing(key, lambda: self._index.datasets(key))
+
+    def published(self) -> Listing[DatasetRow]:
+        """All published datasets, by id."""
+        self._known(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+        return self._listing(_PUBLISHED, lambda: self._index.datasets(_PUBLISHED))
+
+    def dataset(self, dataset_id: str) -> DatasetRow | None:
+        """A dataset by id, whether or not a list shows it; None if there is none to see."""
+        row = self._index.dataset(dataset_id)
+        if row is not None or ("dataset", dataset_id) in self._absent:
+            return row
+        try:
+            self.fields(dataset_id)
+        except (NotFound, NotSignedIn):
+            with self._lock:
+                self._absent["dataset", dataset_id] = True
+            return None
+        fields = self._index.dataset_fields(dataset_id)
+        return None if fields is None else DatasetRow.from_json(fields)
+
+    def fields(self, dataset_id: str) -> Json:
+        """The metadata of a dataset: dataset detail without its arrays.
+
+        Fetched again when the dataset's list says that it has changed.
+        """
+        row = self._index.dataset(dataset_id)
+        known = self._index.dataset_fields(dataset_id)
+        if known is None:
+            self.fetch_detail(dataset_id)
+        elif row is not None and row.updated_at != known.get("updatedAt"):
+            self._in_background(
+                f"detail/{dataset_id}", lambda: self.fetch_detail(dataset_id, renew=True)
+            )
+        fields = self._index.dataset_fields(dataset_id)
+        if fields is None:
+            raise NotFound(f"Dataset {dataset_id} is not on the server")
+        return fields
+
+    def fetch_detail(self, dataset_id: str, *, renew: bool = False) -> None:
+        """Fetch dataset detail: the metadata and the only list of object sizes there is.
+
+        A call of megabytes and seconds for a large dataset (section 4.3).
+        """
+        key = f"detail/{dataset_id}"
+
+        def fetch() -> None:
+            if not renew and self._index.fetched_at(key) is not None:
+                return
+            detail = self._up.uplink.call(lambda: self._up.cloud.datasets.detail(dataset_id))
+            sizes = [
+                (entry.uid, entry.size)
+                for entry in detail.files
+                if entry.size is not None and entry.uploaded is not False
+            ]
+            self._index.put_detail(key, dataset_id, detail.fields, sizes, self._up.clock())
+
+        self._up.flight.run(key, fetch)
+
+    # Classes and documents
+
+    def classes(self, dataset_id: str) -> Listing[tuple[str, int]]:
+        """Each class with its number of documents, which is the server's and may lag behind."""
+        key = _classes_key(dataset_id)
+        self._known(key, lambda: self._fetch_classes(key, dataset_id))
+        return self._listing(key, lambda: self._index.class_counts(dataset_id))
+
+    def documents(self, dataset_id: str, class_name: str) -> Iterator[DocumentRow]:
+        """Every document of a class, by (ndi id, cloud id)."""
+        self._know_class(dataset_id, class_name)
+        return self._index.every_document_of_class(dataset_id, class_name)
+
+    def neighbours(self, dataset_id: str, row: DocumentRow, most: int) -> list[DocumentRow]:
+        """Up to ``most`` known documents that follow ``row`` in its class."""
+        after = (row.ndi_id, row.id)
+        return self._index.documents_of_class(dataset_id, row.class_name, after, most)
+
+    def known_document(self, dataset_id: str, document_id: str) -> DocumentRow | None:
+        """A document by cloud id, as far as the index knows; never a call."""
+        return self._index.document(dataset_id, document_id)
+
+    def documents_with_ndi_id(
+        self, dataset_id: str, class_name: str, ndi_id: str
+    ) -> list[DocumentRow]:
+        """The documents of a class with an ndi id, by cloud id; usually one or none.
+
+        One query where the class was never listed; the listing of the class where a query
+        answers nothing, as it may for an anonymous reader (section 5.11).
+        """
+        place = (dataset_id, ndi_id)
+        if self._index.fetched_at(_class_key(dataset_id, class_name)) is None:
+            if place not in self._found and not self._query_ndi_id(dataset_id, ndi_id):
+                self._know_class(dataset_id, class_name)
+        else:
+            self._know_class(dataset_id, class_name)
+        return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
+
+    def forget_documents(self, dataset_id: str, ids: list[str]) -> None:
+        """Take documents out that the server no longer has."""
+        self._index.remove_documents(dataset_id, ids)
+
+    # Fetching
+
+    def _known(self, key: str, fetch: Callable[[], None]) -> None:
+        """Make listing ``key`` known: now if it never was, in the background if it is old."""
+        fetched_at = self._index.fetched_at(key)
+        if fetched_at is None:
+
+            def first() -> None:
+                if self._index.fetched_at(key) is None:
+                    fetch()
+
+            self._up.flight.run(key, first)
+        elif self._up.clock() - fetched_at > self._up.ttl:
+            self._in_background(key, fetch)
+
+    def _listing(self, key: str, load: Callable[[], list[Item]]) -> Listing[Item]:
+        version = self._index.fetched_at(key) or 0.0
+        held = self._listings.get(key)
+        if held is None or held.version != version:
+            # Loaded after the version was read: at worst it is loaded once more than needed.
+            held = self._listings[key] = Listing(version, tuple(load()))
+        return held
+
+    def _in_background(self, key: str, fetch: Callable[[], None]) -> None:
+        now = self._up.clock()
+        with self._lock:
+            if now - self._asked_again.get(key, float("-inf")) <= self._up.ttl:
+                return
+            self._asked_again[key] = now
+
+        def run() -> None:
+            try:
+                self._up.flight.run(key, fetch)
+            except CloudError as error:
+                log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
+
+        with suppress(RuntimeError):  # the pool is closed: the mount is going away
+            self._up.pool.submit(run)
+
+    def _fetch_organizations(self) -> None:
+        user = self._up.uplink.call(self._up.cloud.account.user)
+        self._index.replace_organizations(_ORGANIZATIONS, user.organizations, self._up.clock())
+
+    def _fetch_datasets(self, key: str, organization_id: str | None) -> None:
+        datasets = self._up.cloud.datasets
+        if organization_id is None:
+            rows = self._up.uplink.call(datasets.published)
+        else:
+            rows = self._up.uplink.call(lambda: datasets.of_organization(organization_id))
+        self._index.replace_datasets(key, rows, self._up.clock())
+
+    def _fetch_classes(self, key: str, dataset_id: str) -> None:
+        try:
+            counts = self._up.uplink.call(lambda: self._up.cloud.datasets.class_counts(dataset_id))
+        except (Unreachable, TimedOut, NotFound, NotSignedIn):
+            raise
+        except CloudError as error:
+            # Slow on large datasets, up to the gateway's limit (section 4.9): count them ourselves.
+            log.info("class counts of dataset %s failed, listing all: %s", dataset_id, error)
+            self._crawl(dataset_id)
+            return
+        self._index.replace_classes(key, dataset_id, counts.items(), self._up.clock())
+
+    def _know_class(self, dataset_id: str, class_name: str) -> None:
+        key = _class_key(dataset_id, class_name)
+        self._known(key, lambda: self._fetch_class(key, dataset_id, class_name))
+
+    def _fetch_class(self, key: str, dataset_id: str, class_name: str) -> None:
+        """List one class by a query, or by listing the whole dataset where that is no dearer."""
+        counts = dict(self.classes(dataset_id).items)
+        expected = counts.get(class_name, 0)
+        if self.anonymous or class_name == UNKNOWN_CLASS or 2 * expected > sum(counts.values()):
+            self._crawl(dataset_id)
+            return
+        started = self._up.clock()
+        condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
+        self._fetch_pages(
+            dataset_id,
+            lambda page: self._up.cloud.documents.query(dataset_id, condition, page, PAGE_SIZE),
+        )
+        if self._index.count_seen(dataset_id, started, class_name) < expected:
+            self._crawl(dataset_id)
+        else:
+            self._index.finish_class(key, dataset_id, class_name, started)
+
+    def _crawl(self, dataset_id: str) -> None:
+        """List every document of the dataset, one page in memory at a time."""
+
+        def crawl() -> None:
+            started = self._up.clock()
+            total = self._fetch_pages(
+                dataset_id,
+                lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
+            )
+            if self._index.count_seen(dataset_id, started) < total:
+                # Pages have no fixed order (section 5.1): rows that moved between two of them
+                # meanwhile are found by looking once more.
+                self._fetch_pages(
+                    dataset_id,
+                    lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
+                )
+            self._index.finish_dataset(
+                _classes_key(dataset_id), _class_key(dataset_id, ""), dataset_id, started
+            )
+
+        self._up.flight.run(f"crawl/{dataset_id}", crawl)
+
+    def _fetch_pages(self, dataset_id: str, fetch: Callable[[int], SummaryPage]) -> int:
+        """Put all pages into the index, several at a time; the number of documents announced."""
+
+        def store(number: int) -> SummaryPage:
+            page = self._up.uplink.call(lambda: fetch(number))
+            self._index.put_summaries(dataset_id, page.documents, self._up.clock())
+            return page
+
+        first = store(1)
+        announced = first.total
+        if announced is None:
+            announced = first.rows if first.rows < PAGE_SIZE else self._count(dataset_id)
+        if first.rows == 0 or (first.rows < PAGE_SIZE and first.rows >= announced):
+            return announced
+        last = -(-announced // first.rows)
+        with ThreadPoolExecutor(PAGES_IN_PARALLEL, thread_name_prefix="ndi-pages") as pool:
+            pages = list(pool.map(store, range(2, last + 1)))
+        # Where the total is not announced, or has grown meanwhile, pages go on until one is short.
+        number, page = max(last, 1), (pages or [first])[-1]
+        while page.rows >= first.rows and number < _MOST_PAGES:
+            number += 1
+            page = store(number)
+        return announced
+
+    def _count(self, dataset_id: str) -> int:
+        try:
+            return self._up.uplink.call(lambda: self._up.cloud.datasets.document_count(dataset_id))
+        except ServerFault:  # known to time out on large datasets: then page after page
+            return 0
+
+    def _query_ndi_id(self, dataset_id: str, ndi_id: str) -> bool:
+        """Ask for an ndi id; tell whether the answer can be believed to be all there is."""
+        if self.anonymous:
+            return False
+        condition = [
+            {"field": "base.id", "operation": "exact_string", "param1": ndi_id, "param2": ""}
+        ]
+        query = self._up.cloud.documents.query
+
+        def ask() -> int:
+            page = self._up.uplink.call(lambda: query(dataset_id, condition, 1, PAGE_SIZE))
+            found = [row for row in page.documents if row.ndi_id in ("", ndi_id)]
+            self._index.put_summaries(dataset_id, found, self._up.clock())
+            return len(found)
+
+        count = self._up.flight.run(f"ndi/{dataset_id}/{ndi_id}", ask)
+        if count:
+            with self._lock:
+                self._found[dataset_id, ndi_id] = True
+        return count > 0
+
+
+def _classes_key(dataset_id: str) -> str:
+    return f"classes/{dataset_id}"
+
+
+def _class_key(dataset_id: str, class_name: str) -> str:
+    return f"documents/{dataset_id}/{class_name}"

@@ -1,0 +1,96 @@
+"""The cache of one mount: the one place that puts its parts together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from ndicloudfs.cache.bodies import Bodies
+from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.flight import SingleFlight, Uplink
+from ndicloudfs.cache.index import Index
+from ndicloudfs.cache.objects import Objects
+from ndicloudfs.cache.store import Store
+from ndicloudfs.cloud import NdiCloud
+from ndicloudfs.cloud.errors import CloudError
+
+ANONYMOUS = "anonymous"
+METADATA_TTL = 60.0  # s
+# How long a reader waits for what another one is fetching (s): a listing of 100,000 documents
+# takes 25 s at the second per page that section 8.5 names.
+PATIENCE = 120.0
+_BACKGROUND_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Where the cache is and how it behaves."""
+
+    folder: Path
+    limit: int | None = None  # bytes of bodies and blocks; None: 20 GiB or 1/4 of the free space
+    metadata_ttl: float = METADATA_TTL  # s
+
+
+class LocalCache:
+    """Catalog, bodies and objects of one account on one server."""
+
+    def __init__(
+        self, cloud: NdiCloud, options: CacheOptions, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.host = cloud.config.host
+        self.account = cloud.account.email or ANONYMOUS
+        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._uplink = Uplink(time.monotonic)
+        self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
+        upstream = Upstream(
+            cloud=cloud,
+            uplink=self._uplink,
+            flight=SingleFlight(PATIENCE),
+            pool=self._pool,
+            clock=clock,
+            ttl=options.metadata_ttl,
+        )
+        self._index = Index(index_path(options.folder, self.host, self.account))
+        self._store = Store(options.folder / "blocks", options.limit)
+        self.catalog = Catalog(self._index, upstream)
+        self.bodies = Bodies(self._index, self._store, self.catalog, upstream, PATIENCE)
+        self.objects = Objects(self._index, self._store, self.catalog, upstream, PATIENCE)
+
+    @property
+    def folder(self) -> Path:
+        """Where the blocks are."""
+        return self._store.folder
+
+    @property
+    def limit(self) -> int:
+        """The most bytes that bodies and blocks may take."""
+        return self._store.limit
+
+    @property
+    def outage(self) -> CloudError | None:
+        """Why the server cannot be reached at the moment, or None."""
+        return self._uplink.down
+
+    def used(self) -> int:
+        """Bytes that bodies and blocks take."""
+        return self._store.volume()
+
+    def disk(self) -> os.statvfs_result:
+        """The file system that the cache is on."""
+        return os.statvfs(self._store.folder)
+
+    def close(self) -> None:
+        """Stop what runs in the background and close the files."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._store.close()
+        self._index.close()
+
+
+def index_path(folder: Path, host: str, account: str) -> Path:
+    """The file of the metadata index of an account on a server."""
+    return folder / "index" / quote(host, safe="") / f"{quote(account, safe='@')}.sqlite"

@@ -1,0 +1,105 @@
+"""A document body as the bytes of a file, and what else the tree needs to know of it.
+
+The bytes are the same whichever call brought the body: pretty-printed (2 spaces, UTF-8, keys in
+the server's order, newline at the end), presigned URLs replaced by ``ndic://<dataset>/<uid>``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from ndicloudfs.cloud.values import Document, Json, as_list, as_object, as_text
+
+GENERIC_FILE_NAME = "generic_file.ext"  # the one name that every generic_file uses, section 7.6
+
+
+@dataclass(frozen=True, slots=True)
+class FileLink:
+    """A file that a document names. ``uid`` is ``""`` where the document gives none."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A document as a file: its bytes, its time (epoch ns, None if unknown), its files."""
+
+    data: bytes
+    mtime_ns: int | None
+    files: tuple[FileLink, ...]
+
+
+def render(document: Document, dataset_id: str) -> Rendered:
+    """Render the body of ``document`` (sections 7.1, 7.3 and 7.5 of the API contract)."""
+    body = document.body
+    if "files" in body:
+        body = {**body, "files": _without_presigned_urls(body["files"], dataset_id)}
+    return Rendered(
+        data=pretty_json(body),
+        mtime_ns=iso_to_ns(as_text(as_object(body.get("base")).get("datestamp"))),
+        files=_file_links(document),
+    )
+
+
+def pretty_json(value: Json) -> bytes:
+    """Give ``value`` the form that every JSON file in the tree has."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # A lone surrogate is legal in JSON but has no UTF-8: it stays the escape it arrived as.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def iso_to_ns(text: str) -> int | None:
+    """Epoch nanoseconds of an ISO 8601 time (UTC where it names no zone), or None."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    delta = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return (delta.days * 86_400 + delta.seconds) * 10**9 + delta.microseconds * 1_000
+
+
+def _without_presigned_urls(files: Any, dataset_id: str) -> Any:
+    """``files`` with every http(s) ``location`` that has a uid replaced by its ``ndic://`` URI."""
+    if isinstance(files, list):
+        return [_without_presigned_urls(item, dataset_id) for item in files]
+    if not isinstance(files, dict):
+        return files
+    result = {}
+    uid = as_text(files.get("uid"))
+    for key, value in files.items():
+        if key == "location" and uid and as_text(value).startswith(("https://", "http://")):
+            result[key] = f"ndic://{dataset_id}/{uid}"
+        else:
+            result[key] = _without_presigned_urls(value, dataset_id)
+    return result
+
+
+def _file_links(document: Document) -> tuple[FileLink, ...]:
+    files = document.body.get("files")
+    if isinstance(files, list):  # the legacy shape: a flat list, section 7.3
+        entries = files
+    else:
+        entries = as_list(as_object(files).get("file_info"))
+    links = []
+    for entry in entries:
+        info = as_object(entry)
+        name = as_text(info.get("name")) or as_text(info.get("filename"))
+        locations = [as_object(location) for location in as_list(info.get("locations"))]
+        uids = [as_text(location.get("uid")) for location in locations]
+        uid = next((uid for uid in uids if uid), as_text(info.get("uid")))
+        if name or uid:
+            links.append(FileLink(name, uid))
+    return tuple(_with_real_name(document, link) for link in links)
+
+
+def _with_real_name(document: Document, link: FileLink) -> FileLink:
+    filename = as_text(as_object(document.body.get("generic_file")).get("filename"))
+    if filename and link.name == GENERIC_FILE_NAME:
+        return FileLink(filename, link.uid)
+    return link

@@ -1,0 +1,152 @@
+"""Bytes on the local disk: document bodies and object blocks, on ``diskcache``.
+
+Every value carries its length and a checksum; a damaged one is dropped and reads as absent. Nothing
+here ever fails a reader: a full disk, a locked database or a broken file makes the store miss, and
+the first such failure is logged. Values are bytes and only bytes: nothing is ever unpickled, so a
+file planted in the cache folder cannot run code.
+
+``diskcache`` opens one SQLite connection per Python thread. A FUSE thread is a new Python thread
+on every request, so all access goes through a few threads that stay.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import diskcache
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+GIB = 1 << 30
+DEFAULT_LIMIT = 20 * GIB
+_HEADER = struct.Struct("<4sIQ")  # magic, CRC-32 of the data, length of the data
+_MAGIC = b"ndi1"
+_THREADS = 4
+_BUSY_SECONDS = 2.0  # a reader rather fetches again than waits longer for the database
+_FAILURES = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
+
+
+class _BytesDisk(diskcache.Disk):
+    """Keys are text, values are bytes; anything else in the folder is not read."""
+
+    def put(self, key: str) -> tuple[str, bool]:
+        return key, True
+
+    def get(self, key: str, raw: bool) -> str:
+        del raw
+        return key
+
+    def store(self, value: bytes, read: bool, key: object = None) -> Any:
+        if not isinstance(value, bytes):
+            raise TypeError("the store keeps bytes only")
+        return super().store(value, read, key)  # type: ignore[no-untyped-call]
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> Any:
+        if mode == diskcache.core.MODE_PICKLE:
+            raise ValueError("a pickled value in the cache is not read")
+        return super().fetch(mode, filename, value, read)  # type: ignore[no-untyped-call]
+
+
+def default_limit(folder: Path) -> int:
+    """The size limit in bytes: 20 GiB or a quarter of the free space, whichever is less."""
+    return min(DEFAULT_LIMIT, shutil.disk_usage(folder).free // 4)
+
+
+class Store:
+    """A bounded, persistent map from text to bytes; least recently used goes first.
+
+    Safe for threads, for several processes on one folder, and against ``kill -9``.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        """``limit``: size limit in bytes, ``default_limit`` when None."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
+        self.limit = default_limit(folder) if limit is None else limit
+        self._warned = False
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ndi-store")
+        self._cache = diskcache.Cache(
+            str(folder),
+            timeout=_BUSY_SECONDS,
+            disk=_BytesDisk,
+            size_limit=self.limit,
+            eviction_policy="least-recently-used",
+        )
+
+    def get(self, key: str) -> bytes | None:
+        """The bytes under ``key``, or None where there are none or they are damaged."""
+        return self._run(lambda: self._get(key), None)
+
+    def first_present(self, keys: Sequence[str]) -> int:
+        """The position of the first of ``keys`` that is here, their number if none is."""
+
+        def look() -> int:
+            return next((i for i, key in enumerate(keys) if key in self._cache), len(keys))
+
+        return self._run(look, len(keys))
+
+    def put(self, items: Iterable[tuple[str, bytes]]) -> None:
+        """Keep ``items``, all in one transaction."""
+        packed = [(key, _pack(data)) for key, data in items]
+        self._run(lambda: self._put(packed), None)
+
+    def remove(self, key: str) -> None:
+        """Forget ``key``."""
+        self._run(lambda: self._cache.delete(key), False)
+
+    def volume(self) -> int:
+        """Bytes that the store takes on the disk."""
+        return self._run(self._cache.volume, 0)
+
+    def close(self) -> None:
+        """Close the database; what is kept stays."""
+        self._pool.submit(self._cache.close).result()
+        self._pool.shutdown()
+
+    def _get(self, key: str) -> bytes | None:
+        packed = self._cache.get(key)
+        if packed is None:
+            return None
+        data = _unpack(packed)
+        if data is None:
+            log.warning("a damaged entry of the cache was dropped and will be fetched again")
+            self._cache.delete(key)
+        return data
+
+    def _put(self, packed: list[tuple[str, bytes]]) -> None:
+        with self._cache.transact():
+            for key, data in packed:
+                self._cache.set(key, data)
+
+    def _run(self, work: Callable[[], Result], otherwise: Result) -> Result:
+        try:
+            return self._pool.submit(work).result()
+        except _FAILURES as error:
+            if not self._warned:
+                self._warned = True
+                log.warning("the cache in %s cannot be used, reading on: %s", self.folder, error)
+            return otherwise
+
+
+def _pack(data: bytes) -> bytes:
+    return _HEADER.pack(_MAGIC, zlib.crc32(data), len(data)) + data
+
+
+def _unpack(packed: bytes) -> bytes | None:
+    if len(packed) < _HEADER.size:
+        return None
+    magic, checksum, length = _HEADER.unpack_from(packed)
+    data = packed[_HEADER.size :]
+    if magic != _MAGIC or length != len(data) or checksum != zlib.crc32(data):
+        return None
+    return data

@@ -1,0 +1,1 @@
+"""FUSE: the binding, operations with their errno, the daemon, mount points."""

@@ -1,0 +1,65 @@
+"""Which Python binding of FUSE to use, and how it wants to be called.
+
+``mfusepy`` is the maintained line of ``fusepy`` and loads libfuse 3; ``fusepy`` needs libfuse 2.
+Both have the same API. ``NDICLOUDFS_FUSE`` in the environment chooses one.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+VARIABLE = "NDICLOUDFS_FUSE"
+MFUSEPY, FUSEPY = "mfusepy", "fusepy"
+# libfuse 3 starts 10 threads: with one slow read in each, the mount would stand still.
+THREADS = 64
+
+
+class BindingError(Exception):
+    """No usable binding: the sentence says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A binding that is loaded."""
+
+    name: str
+    module: Any
+
+    def run(self, operations: object, mountpoint: str, options: dict[str, Any]) -> None:
+        """Serve ``operations`` at ``mountpoint`` until it is unmounted.
+
+        Raises ``RuntimeError`` where libfuse gives up; it has then said why on stderr.
+        """
+        if self.name == MFUSEPY and self.module.fuse_version_major == 3:
+            options = {**options, "max_threads": THREADS}
+        # Options by keyword only: the binding's third positional argument is something else.
+        self.module.FUSE(operations, mountpoint, raw_fi=True, foreground=True, **options)
+
+
+def load(name: str | None = None) -> Binding:
+    """Load a binding by name, by default the one that the environment names, else mfusepy.
+
+    Raises ``BindingError``.
+    """
+    name = name or os.environ.get(VARIABLE) or MFUSEPY
+    if name not in (MFUSEPY, FUSEPY):
+        raise BindingError(f"{VARIABLE} is {name!r}; it can be {MFUSEPY} or {FUSEPY}")
+    if name == MFUSEPY and ctypes.util.find_library("fuse3"):
+        # With both libraries installed mfusepy takes libfuse 2 unless told otherwise.
+        os.environ.setdefault("FUSE_LIBRARY_NAME", "fuse3")
+    try:
+        return Binding(name, importlib.import_module("fuse" if name == FUSEPY else name))
+    except ModuleNotFoundError:
+        package = "ndicloudfs[fusepy]" if name == FUSEPY else name
+        raise BindingError(
+            f"The Python package {name} is not installed; run: pip install '{package}'"
+        ) from None
+    except OSError:
+        library = "libfuse2" if name == FUSEPY else "fuse3"
+        raise BindingError(
+            f"{name} finds no libfuse to load; run: sudo apt-get install {library}"
+        ) from None

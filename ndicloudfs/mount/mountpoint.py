@@ -1,0 +1,125 @@
+"""Mount points: whether one can be used, which mounts there are, and how one ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+FILESYSTEM_TYPE = "fuse.ndicloudfs"
+_MOUNTS = Path("/proc/self/mounts")
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+_UNMOUNT_SECONDS = 30.0
+
+
+class MountError(Exception):
+    """A mount cannot begin or end: the sentence says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A line of the kernel's list of mounts."""
+
+    source: str
+    target: str
+    filesystem: str
+
+
+def mounts() -> list[Mount]:
+    """All mounts that this process sees."""
+    lines = _MOUNTS.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    return [Mount(*(_unescape(field) for field in line.split(" ")[:3])) for line in lines]
+
+
+def absolute(path: str) -> str:
+    """``path`` as the kernel lists it; never touches what is mounted there, which may be dead."""
+    given = Path(os.path.abspath(path))  # noqa: PTH100 (Path.resolve would look into the mount)
+    return str(given.parent.resolve() / given.name)
+
+
+def mounted_at(target: str) -> Mount | None:
+    """The mount at ``target``, an absolute path, or None; the topmost of several."""
+    return next((mount for mount in reversed(mounts()) if mount.target == target), None)
+
+
+def check(target: str) -> None:
+    """Raise ``MountError`` unless ``target`` is an empty directory that nothing is mounted on."""
+    found = mounted_at(target)
+    if found is not None and found.filesystem == FILESYSTEM_TYPE:
+        if _is_dead(target):
+            raise MountError(
+                f"{target} is left over from a mount that died;"
+                f" clear it with: ndicloudfs umount {target}"
+            )
+        raise MountError(
+            f"{target} is already mounted; to mount it anew, first run: ndicloudfs umount {target}"
+        )
+    if found is not None:
+        raise MountError(f"{target} is already the mount point of a {found.filesystem} file system")
+    try:
+        empty = not any(Path(target).iterdir())
+    except FileNotFoundError:
+        raise MountError(f"{target} does not exist; make it with: mkdir -p {target}") from None
+    except NotADirectoryError:
+        raise MountError(f"{target} is not a directory; a mount point must be one") from None
+    except PermissionError:
+        raise MountError(f"{target} may not be read by you; choose a directory of yours") from None
+    if not empty:
+        raise MountError(f"{target} is not empty; mount on an empty directory")
+
+
+def unmount(target: str, *, lazy: bool = False) -> None:
+    """End the mount at ``target``; ``lazy`` takes it away even while it is in use.
+
+    Raises ``MountError``.
+    """
+    found = mounted_at(target)
+    if found is None:
+        raise MountError(f"{target} is not mounted")
+    if found.filesystem != FILESYSTEM_TYPE:
+        raise MountError(f"{target} is a {found.filesystem} mount, not one of ndicloudfs")
+    dead = _is_dead(target)
+    result = subprocess.run(
+        _unmount_command(target, lazy=lazy or dead),
+        capture_output=True,
+        text=True,
+        timeout=_UNMOUNT_SECONDS,
+        check=False,
+    )
+    if result.returncode:
+        reason = result.stderr.strip().splitlines()[-1:] or ["no reason given"]
+        if "busy" in reason[0]:
+            raise MountError(
+                f"{target} is in use by a program or a shell; close it,"
+                f" or run: ndicloudfs umount --lazy {target}"
+            )
+        raise MountError(f"{target} could not be unmounted: {reason[0]}")
+
+
+def _unmount_command(target: str, *, lazy: bool) -> list[str]:
+    if os.geteuid() == 0:
+        return ["umount", *(["--lazy"] if lazy else []), target]
+    for helper in ("fusermount3", "fusermount"):
+        if shutil.which(helper):
+            return [helper, "-u", *(["-z"] if lazy else []), target]
+    raise MountError("fusermount3 is not installed; run: sudo apt-get install fuse3")
+
+
+def _is_dead(target: str) -> bool:
+    try:
+        os.stat(target)  # noqa: PTH116 (plain, as the path may be dead)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
+
+
+def _unescape(field: str) -> str:
+    """Undo the kernel's octal escapes, which stand for bytes of UTF-8."""
+    raw = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
+    if raw == field:
+        return field
+    return raw.encode("latin-1", "surrogateescape").decode("utf-8", "surrogateescape")

@@ -1,0 +1,199 @@
+"""FUSE operations: each translates a request to the ``vfs`` and a failure to its errno.
+
+An adapter and nothing more: what the tree holds and how it is fetched is decided below.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cachetools import TTLCache
+
+from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing
+from ndicloudfs.vfs.filesystem import FileSystem
+from ndicloudfs.vfs.nodes import Kind
+
+log = logging.getLogger(__name__)
+
+_TYPES = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG}
+_MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o555, Kind.FILE: stat.S_IFREG | 0o444}
+_NAME_MAX = 255
+# `cp` and Python read in units of st_blksize: fewer, larger requests.
+_BLOCK_SIZE = 256 * 1024
+# libfuse 3 lets 12 requests run in the background: one slow file would hold up all others.
+_BACKGROUND_REQUESTS = 128
+_SAME_ERROR_EVERY = 30.0  # s; a walk while the server is away fails ten thousand times alike
+
+
+class Operations:
+    """The read-only operations, for mfusepy as they are."""
+
+    use_ns = True
+
+    def __init__(self, filesystem: FileSystem, ready: Callable[[], None]) -> None:
+        """``ready`` is called once the kernel has accepted the mount."""
+        self._fs = filesystem
+        self._ready = ready
+        self._uid, self._gid = os.getuid(), os.getgid()
+        self._logged: TTLCache[str, bool] = TTLCache(1000, _SAME_ERROR_EVERY, timer=time.monotonic)
+        self._lock = threading.Lock()
+
+    def init_with_config(self, conn: Any, config: Any) -> None:
+        """Settle with the kernel how requests arrive (mfusepy)."""
+        del config
+        if conn is not None and hasattr(conn, "max_background"):
+            conn.max_background = _BACKGROUND_REQUESTS
+            conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
+        self._ready()
+
+    def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
+        """Attributes of a node; times in nanoseconds."""
+        del fi
+        with self._failures(path):
+            attributes = self._fs.resolve(path).attributes()
+        return {
+            "st_mode": _MODES[attributes.kind],
+            "st_ino": attributes.ino,
+            # 1 for directories means "unknown": `find` must not conclude that there are no more.
+            "st_nlink": 1,
+            "st_uid": self._uid,
+            "st_gid": self._gid,
+            "st_size": attributes.size,
+            "st_blksize": _BLOCK_SIZE,
+            "st_blocks": -(-attributes.size // 512),
+            "st_mtime": attributes.mtime_ns,
+            "st_ctime": attributes.mtime_ns,
+            "st_atime": attributes.mtime_ns,
+        }
+
+    def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int] | None, int]]:
+        """Names with their inode numbers and types."""
+        del handle
+        with self._failures(path):
+            yield ".", None, 0
+            yield "..", None, 0
+            for entry in self._fs.entries(self._fs.resolve(path)):
+                yield entry.name, {"st_ino": entry.ino, "st_mode": _TYPES[entry.kind]}, 0
+
+    def open(self, path: str, fi: Any) -> int:
+        """Open a file for reading."""
+        with self._failures(path):
+            if fi.flags & os.O_ACCMODE != os.O_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+            fi.fh, opened = self._fs.open(self._fs.resolve(path))
+        fi.keep_cache = opened.immutable
+        fi.direct_io = opened.generated
+        return 0
+
+    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
+        """Read from an open file."""
+        with self._failures(path):
+            return self._fs.read(fi.fh, offset, size)
+
+    def release(self, path: str, fi: Any) -> int:
+        """Close an open file."""
+        del path
+        self._fs.release(fi.fh)
+        return 0
+
+    def listxattr(self, path: str) -> list[str]:
+        """Names of the extended attributes."""
+        with self._failures(path):
+            return list(self._fs.resolve(path).xattrs())
+
+    def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
+        """The value of an extended attribute."""
+        del position
+        if not name.startswith("user.ndi."):
+            # The kernel asks for security.* on its own, and nothing must be fetched for that.
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        with self._failures(path):
+            value = self._fs.resolve(path).xattrs().get(name)
+        if value is None:
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        return value.encode("utf-8", "replace")
+
+    def statfs(self, path: str) -> dict[str, int]:
+        """The disk that the cache is on."""
+        del path
+        disk = self._fs.disk()
+        return {
+            "f_bsize": disk.f_bsize,
+            "f_frsize": disk.f_frsize,
+            "f_blocks": disk.f_blocks,
+            "f_bfree": disk.f_bfree,
+            "f_bavail": disk.f_bavail,
+            "f_files": disk.f_files,
+            "f_ffree": disk.f_ffree,
+            "f_favail": disk.f_favail,
+            "f_namemax": _NAME_MAX,
+        }
+
+    @contextmanager
+    def _failures(self, path: str) -> Iterator[None]:
+        """Let every failure leave as an ``OSError`` with its errno, and log it once."""
+        try:
+            yield
+        except CloudError as error:
+            self._note(path, error)
+            raise OSError(error.errno, os.strerror(error.errno)) from error
+        except OSError as error:
+            if error.errno is None:
+                raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+            raise
+        except Exception as error:
+            log.exception("%s: an error in ndicloudfs itself", path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
+
+    def _note(self, path: str, error: CloudError) -> None:
+        if isinstance(error, (NotFound, ObjectMissing)):  # the latter was noted when found
+            log.info("%s: %s", path, error)
+            return
+        with self._lock:
+            if str(error) in self._logged:
+                return
+            self._logged[str(error)] = True
+        log.warning("%s: %s", path, error)
+
+
+class FusepyOperations(Operations):
+    """The same for fusepy, which calls the object with the name of the operation."""
+
+    def __call__(self, name: str, *arguments: Any) -> Any:
+        """Run operation ``name``."""
+        operation = getattr(self, name, None)
+        if operation is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        return operation(*arguments)
+
+    def init(self, path: str) -> None:
+        """The kernel has accepted the mount."""
+        del path
+        self._ready()
+
+    def access(self, path: str, mode: int) -> int:
+        """The kernel has checked already: ``default_permissions``."""
+        del path, mode
+        return 0
+
+    def opendir(self, path: str) -> int:
+        """Directories have no handles."""
+        del path
+        return 0
+
+    def releasedir(self, path: str, handle: int) -> int:
+        """Directories have no handles."""
+        del path, handle
+        return 0
+
+    def destroy(self, path: str) -> None:
+        """The mount has ended; its owner closes the file system."""
+        del path

@@ -1,0 +1,136 @@
+"""A mount from beginning to end, in this process; and starting one in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ndicloudfs.cache.local import CacheOptions, LocalCache
+from ndicloudfs.cloud import NdiCloud
+from ndicloudfs.cloud.config import CloudConfig
+from ndicloudfs.mount import binding, mountpoint
+from ndicloudfs.mount.operations import FusepyOperations, Operations
+from ndicloudfs.vfs.control import ErrorLog
+from ndicloudfs.vfs.filesystem import FileSystem
+
+log = logging.getLogger(__name__)
+
+# The kernel asks again after this long (s). Names and sizes are trusted for a minute below, so a
+# second costs nothing but repeated questions.
+_KERNEL_TRUST = 1
+_START_SECONDS = 120.0
+_LOG_TAIL = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """How to mount."""
+
+    mountpoint: str  # absolute
+    cache: CacheOptions
+    allow_other: bool = False
+
+
+def serve(config: CloudConfig, options: MountOptions, ready: Callable[[], None]) -> None:
+    """Mount, call ``ready`` when the mount answers, and serve until it is unmounted.
+
+    Signs in first. Raises ``CloudError``, ``MountError`` or ``BindingError`` where it cannot.
+    """
+    loaded = binding.load()
+    mountpoint.check(options.mountpoint)
+    errors = ErrorLog()
+    logger = logging.getLogger("ndicloudfs")
+    logger.addHandler(errors)
+    try:
+        with NdiCloud(config) as cloud:
+            cache = LocalCache(cloud, options.cache)
+            filesystem = FileSystem(cache, errors)
+            try:
+                cache.catalog.connect()
+                _run(loaded, filesystem, cache.host, options, ready)
+            finally:
+                filesystem.close()
+    finally:
+        logger.removeHandler(errors)
+
+
+def _run(
+    loaded: binding.Binding,
+    filesystem: FileSystem,
+    host: str,
+    options: MountOptions,
+    ready: Callable[[], None],
+) -> None:
+    kind = FusepyOperations if loaded.name == binding.FUSEPY else Operations
+    fuse_options: dict[str, Any] = {
+        "fsname": f"ndicloud:{host}",  # with a colon: indexers take it for remote and stay out
+        "subtype": "ndicloudfs",
+        "ro": True,
+        "nosuid": True,
+        "nodev": True,
+        "default_permissions": True,
+        "use_ino": True,
+        "attr_timeout": _KERNEL_TRUST,
+        "entry_timeout": _KERNEL_TRUST,
+        "allow_other": options.allow_other,
+    }
+    try:
+        loaded.run(kind(filesystem, ready), options.mountpoint, fuse_options)
+    except RuntimeError as error:
+        raise mountpoint.MountError(
+            f"{options.mountpoint} could not be mounted: libfuse gave up with code {error}"
+        ) from None
+
+
+def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
+    """Run ``ndicloudfs ARGUMENTS --ready-fd N`` in the background until it says it is ready.
+
+    The process survives the terminal. Answers whether the mount is ready, and what the process
+    said: nothing when it is, else ``{"error": sentence, "code": exit code}``.
+    """
+    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as pipe, log_file.open("ab") as output:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ndicloudfs", *arguments, "--ready-fd", str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[writer],
+                start_new_session=True,
+                cwd="/",  # or the file system that the shell is in could not be unmounted
+            )
+        finally:
+            os.close(writer)
+        try:
+            said = _first_line(pipe)
+        except BaseException:
+            process.terminate()
+            raise
+    if said is None:
+        process.terminate()
+        return False, {"error": f"The mount did not answer within {_START_SECONDS:.0f} s"}
+    if not said:
+        process.wait()
+        tail = log_file.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
+        last = tail.splitlines()[-1] if tail else "it said nothing"
+        return False, {"error": f"The mount ended before it was ready: {last} (see {log_file})"}
+    answer: dict[str, Any] = json.loads(said)
+    if answer:
+        process.wait()
+    return not answer, answer
+
+
+def _first_line(pipe: IO[bytes]) -> bytes | None:
+    """A line from the starting process, empty if it ended without one; None after too long."""
+    readable, _, _ = select.select([pipe], [], [], _START_SECONDS)
+    return pipe.readline() if readable else None

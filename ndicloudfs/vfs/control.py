@@ -1,0 +1,106 @@
+"""``.ndicloudfs/``: the mount about itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+from ndicloudfs import __version__
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.vfs.nodes import (
+    ROOT_INO,
+    Attributes,
+    BytesFile,
+    Directory,
+    Entry,
+    File,
+    Kind,
+    Node,
+    OpenFile,
+    derive_ino,
+)
+
+CONTROL_NAME = ".ndicloudfs"
+STATUS_NAME = "status.json"
+ERRORS_NAME = "errors.log"
+_LINES_KEPT = 1000
+
+
+class ErrorLog(logging.Handler):
+    """The last warnings and errors, a line each, for ``errors.log``."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line of a record."""
+        self._lines.append(self.format(record).replace("\n", " "))
+
+    def text(self) -> bytes:
+        """All lines that are kept."""
+        return "".join(f"{line}\n" for line in list(self._lines)).encode("utf-8", "replace")
+
+
+class Control(Directory):
+    """``.ndicloudfs/``: files whose bytes are made up when they are opened."""
+
+    def __init__(self, cache: LocalCache, errors: ErrorLog, mounted_ns: int) -> None:
+        super().__init__(derive_ino(ROOT_INO, CONTROL_NAME))
+        self._cache = cache
+        self._mounted_ns = mounted_ns
+        self._files = {
+            STATUS_NAME: _Generated(self.ino, STATUS_NAME, self.status, mounted_ns),
+            ERRORS_NAME: _Generated(self.ino, ERRORS_NAME, errors.text, mounted_ns),
+        }
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
+
+    def entries(self) -> Iterator[Entry]:
+        for name, node in self._files.items():
+            yield Entry(name, node.ino, node.kind)
+
+    def child(self, name: str) -> Node | None:
+        return self._files.get(name)
+
+    def status(self) -> bytes:
+        """What ``status.json`` says; asks nobody and fetches nothing."""
+        outage = self._cache.outage
+        mounted = datetime.fromtimestamp(self._mounted_ns / 1e9, timezone.utc)
+        status: dict[str, Any] = {
+            "version": __version__,
+            "server": self._cache.host,
+            "account": self._cache.account,
+            "mounted_at": mounted.isoformat(timespec="seconds"),
+            "online": outage is None,
+            "outage": None if outage is None else str(outage),
+            "cache": {
+                "folder": str(self._cache.folder),
+                "used_bytes": self._cache.used(),
+                "limit_bytes": self._cache.limit,
+            },
+        }
+        return json.dumps(status, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+class _Generated(File):
+    """A file of which every open sees the present state."""
+
+    def __init__(
+        self, parent: int, name: str, generate: Callable[[], bytes], mtime_ns: int
+    ) -> None:
+        super().__init__(derive_ino(parent, name))
+        self._generate = generate
+        self._mtime_ns = mtime_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.FILE, len(self._generate()), self._mtime_ns)
+
+    def open(self) -> OpenFile:
+        return BytesFile(self._generate(), generated=True)

@@ -1,0 +1,192 @@
+"""``documents/<class>/<ndi id>.json``: the documents of a dataset as JSON files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ndicloudfs.cache.index import DocumentRow
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cloud.errors import NotFound
+from ndicloudfs.cloud.values import is_cloud_id
+from ndicloudfs.vfs import names
+from ndicloudfs.vfs.nodes import (
+    Attributes,
+    BytesFile,
+    Directory,
+    Entry,
+    File,
+    Kind,
+    Node,
+    OpenFile,
+    State,
+    derive_ino,
+)
+from ndicloudfs.vfs.shown import Shown
+
+
+class ClassFolders(Directory):
+    """A folder per class of a dataset: what ``documents/`` and ``files/`` have in common."""
+
+    def __init__(
+        self, parent: int, name: str, cache: LocalCache, dataset_id: str, mtime_ns: int
+    ) -> None:
+        super().__init__(derive_ino(parent, name))
+        self._cache = cache
+        self._dataset_id = dataset_id
+        self._mtime_ns = mtime_ns
+        self._shown = Shown(lambda: cache.catalog.classes(dataset_id), _by_folder_name)
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
+
+    def entries(self) -> Iterator[Entry]:
+        for name, (class_name, _) in self._shown.items().items():
+            yield Entry(name, derive_ino(self.ino, class_name), Kind.DIRECTORY)
+
+    def documents_under(self, name: str) -> DocumentClass | None:
+        """The documents of the class that is shown as ``name``, None where none is."""
+        shown = self._shown.items().get(name)
+        return None if shown is None else DocumentClass(self._cache, self._dataset_id, shown[0])
+
+
+def _by_folder_name(classes: tuple[tuple[str, int], ...]) -> dict[str, tuple[str, int]]:
+    counted = dict(classes)
+    return {
+        name: (class_name, counted[class_name])
+        for name, class_name in names.class_names(counted).items()
+    }
+
+
+class Documents(ClassFolders):
+    """``documents/``."""
+
+    def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
+        super().__init__(parent, "documents", cache, dataset_id, mtime_ns)
+
+    def child(self, name: str) -> Node | None:
+        documents = self.documents_under(name)
+        return None if documents is None else _DocumentClass(self.ino, documents, self._mtime_ns)
+
+
+class DocumentClass:
+    """The documents of one class and the names they have, in whatever folder they are shown."""
+
+    def __init__(self, cache: LocalCache, dataset_id: str, class_name: str) -> None:
+        self.cache = cache
+        self.dataset_id = dataset_id
+        self.class_name = class_name
+
+    def named(self, rows: Iterable[DocumentRow]) -> Iterator[tuple[str, DocumentRow]]:
+        """Each document with its stem; ``rows`` are ordered by (ndi id, cloud id)."""
+        last = None
+        for row in rows:
+            yield names.document_stem(row.ndi_id, row.id, first=row.ndi_id != last), row
+            last = row.ndi_id
+
+    def every(self) -> Iterator[tuple[str, DocumentRow]]:
+        """Every document of the class with its stem."""
+        return self.named(self.cache.catalog.documents(self.dataset_id, self.class_name))
+
+    def find(self, stem: str) -> str | None:
+        """The cloud id of the document with this stem, or with this id; None if there is none."""
+        mark = names.mark_of(stem)
+        if is_cloud_id(stem):
+            return self._with_cloud_id(stem)
+        if mark is not None and is_cloud_id(mark):
+            found = self._with_cloud_id(mark)
+            return found if found is not None and self._stem_of(found) == stem else None
+        rows = self.cache.catalog.documents_with_ndi_id(self.dataset_id, self.class_name, stem)
+        return next((row.id for name, row in self.named(rows) if name == stem), None)
+
+    def _with_cloud_id(self, document_id: str) -> str | None:
+        row = self.cache.catalog.known_document(self.dataset_id, document_id)
+        if row is None:
+            try:
+                row = self.cache.bodies.described(self.dataset_id, document_id)
+            except NotFound:
+                return None
+        return document_id if row.class_name == self.class_name else None
+
+    def _stem_of(self, document_id: str) -> str | None:
+        row = self.cache.catalog.known_document(self.dataset_id, document_id)
+        if row is None:
+            return None
+        rows = self.cache.catalog.documents_with_ndi_id(
+            self.dataset_id, self.class_name, row.ndi_id
+        )
+        return next((name for name, other in self.named(rows) if other.id == document_id), None)
+
+
+class _DocumentClass(Directory):
+    """``documents/<class>/``."""
+
+    def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
+        super().__init__(derive_ino(parent, documents.class_name))
+        self._documents = documents
+        self._mtime_ns = mtime_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
+
+    def xattrs(self) -> dict[str, str]:
+        return {
+            "user.ndi.class": self._documents.class_name,
+            "user.ndi.dataset_id": self._documents.dataset_id,
+        }
+
+    def entries(self) -> Iterator[Entry]:
+        for stem, row in self._documents.every():
+            yield Entry(stem + names.JSON_SUFFIX, derive_ino(self.ino, row.id), Kind.FILE)
+
+    def child(self, name: str) -> Node | None:
+        if not name.endswith(names.JSON_SUFFIX):
+            return None
+        document_id = self._documents.find(name.removesuffix(names.JSON_SUFFIX))
+        if document_id is None:
+            return None
+        return _Document(
+            self.ino,
+            self._documents.cache,
+            self._documents.dataset_id,
+            document_id,
+            self._mtime_ns,
+        )
+
+
+class _Document(File):
+    """``documents/<class>/<ndi id>.json``."""
+
+    def __init__(
+        self, parent: int, cache: LocalCache, dataset_id: str, document_id: str, default_ns: int
+    ) -> None:
+        super().__init__(derive_ino(parent, document_id))
+        self._cache = cache
+        self._dataset_id = dataset_id
+        self._id = document_id
+        self._default_ns = default_ns
+
+    def attributes(self) -> Attributes:
+        row = self._row()
+        mtime_ns = self._default_ns if row.mtime_ns is None else row.mtime_ns
+        return Attributes(self.ino, Kind.FILE, row.size or 0, mtime_ns)
+
+    def xattrs(self) -> dict[str, str]:
+        return document_xattrs(self._dataset_id, self._row())
+
+    def open(self) -> OpenFile:
+        return BytesFile(self._cache.bodies.read(self._dataset_id, self._id))
+
+    def _row(self) -> DocumentRow:
+        return self._cache.bodies.described(self._dataset_id, self._id)
+
+
+def document_xattrs(dataset_id: str, row: DocumentRow) -> dict[str, str]:
+    """The extended attributes of a document."""
+    return {
+        "user.ndi.id": row.ndi_id,
+        "user.ndi.cloud_id": row.id,
+        "user.ndi.class": row.class_name,
+        "user.ndi.name": row.name,
+        "user.ndi.dataset_id": dataset_id,
+        "user.ndi.state": State.CLEAN.value,
+    }

@@ -1,0 +1,199 @@
+"""``files/<class>/<ndi id>/<file name>``: the binary files of documents, and ``files/.uid/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.objects import ObjectReader
+from ndicloudfs.cache.rendering import FileLink
+from ndicloudfs.cloud.errors import ObjectMissing
+from ndicloudfs.vfs import names
+from ndicloudfs.vfs.documents import ClassFolders, DocumentClass, document_xattrs
+from ndicloudfs.vfs.nodes import (
+    Attributes,
+    Directory,
+    Entry,
+    File,
+    Kind,
+    Node,
+    OpenFile,
+    State,
+    derive_ino,
+)
+
+UID_DIRECTORY = ".uid"
+
+
+class Files(ClassFolders):
+    """``files/``: a folder per class, and ``.uid``, which resolves and is not listed."""
+
+    def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
+        super().__init__(parent, "files", cache, dataset_id, mtime_ns)
+
+    def child(self, name: str) -> Node | None:
+        if name == UID_DIRECTORY:
+            return _Uids(self.ino, self._cache, self._dataset_id, self._mtime_ns)
+        documents = self.documents_under(name)
+        return None if documents is None else _FileClass(self.ino, documents, self._mtime_ns)
+
+
+class _FileClass(Directory):
+    """``files/<class>/``: a folder for each document that has files."""
+
+    def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
+        super().__init__(derive_ino(parent, documents.class_name))
+        self._documents = documents
+        self._mtime_ns = mtime_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
+
+    def entries(self) -> Iterator[Entry]:
+        # Only bodies say which documents have files.
+        documents = self._documents
+        documents.cache.bodies.describe_class(documents.dataset_id, documents.class_name)
+        for stem, row in documents.every():
+            if row.has_files:
+                yield Entry(stem, derive_ino(self.ino, row.id), Kind.DIRECTORY)
+
+    def child(self, name: str) -> Node | None:
+        document_id = self._documents.find(name)
+        if document_id is None:
+            return None
+        cache, dataset_id = self._documents.cache, self._documents.dataset_id
+        if not cache.bodies.described(dataset_id, document_id).has_files:
+            return None
+        return _FileFolder(self.ino, cache, dataset_id, document_id, self._mtime_ns)
+
+
+class _FileFolder(Directory):
+    """``files/<class>/<ndi id>/``: the files that one document names."""
+
+    def __init__(
+        self, parent: int, cache: LocalCache, dataset_id: str, document_id: str, default_ns: int
+    ) -> None:
+        super().__init__(derive_ino(parent, document_id))
+        self._cache = cache
+        self._dataset_id = dataset_id
+        self._id = document_id
+        self._default_ns = default_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns())
+
+    def xattrs(self) -> dict[str, str]:
+        row = self._cache.bodies.described(self._dataset_id, self._id)
+        return document_xattrs(self._dataset_id, row)
+
+    def entries(self) -> Iterator[Entry]:
+        for position, (name, _) in enumerate(self._links()):
+            yield Entry(name, derive_ino(self.ino, str(position)), Kind.FILE)
+
+    def child(self, name: str) -> Node | None:
+        for position, (shown, link) in enumerate(self._links()):
+            if shown == name:
+                ino = derive_ino(self.ino, str(position))
+                place = _Place(self._cache, self._dataset_id, link.uid)
+                return _DataFile(ino, place, self._mtime_ns(), link.name, self._id)
+        return None
+
+    def _links(self) -> list[tuple[str, FileLink]]:
+        links = self._cache.bodies.files(self._dataset_id, self._id)
+        shown = names.unique_file_names((link.name, link.uid) for link in links)
+        return list(zip(shown, links, strict=True))
+
+    def _mtime_ns(self) -> int:
+        row = self._cache.bodies.described(self._dataset_id, self._id)
+        return self._default_ns if row.mtime_ns is None else row.mtime_ns
+
+
+class _Uids(Directory):
+    """``files/.uid/``: any object of the dataset by its uid; lists nothing."""
+
+    def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
+        super().__init__(derive_ino(parent, UID_DIRECTORY))
+        self._cache = cache
+        self._dataset_id = dataset_id
+        self._mtime_ns = mtime_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
+
+    def entries(self) -> Iterator[Entry]:
+        return iter(())
+
+    def child(self, name: str) -> Node | None:
+        uid = unquote(name)  # a uid may be any text; one with a slash is written %2F here
+        try:
+            self._cache.objects.size(self._dataset_id, uid)
+        except ObjectMissing:
+            return None
+        place = _Place(self._cache, self._dataset_id, uid)
+        return _DataFile(derive_ino(self.ino, uid), place, self._mtime_ns, "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An object and where to get it."""
+
+    cache: LocalCache
+    dataset_id: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ObjectFile:
+    """An open object."""
+
+    reader: ObjectReader
+    immutable: bool = True
+    generated: bool = False
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from ``offset``, fewer than ``length`` only at the end."""
+        return self.reader.read(offset, length)
+
+
+class _DataFile(File):
+    """A binary file. One whose bytes are not on the server has size 0 and opens with ENODATA."""
+
+    def __init__(self, ino: int, place: _Place, mtime_ns: int, name: str, document_id: str) -> None:
+        super().__init__(ino)
+        self._place = place
+        self._mtime_ns = mtime_ns
+        self._name = name
+        self._document_id = document_id
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.FILE, self._size() or 0, self._mtime_ns)
+
+    def xattrs(self) -> dict[str, str]:
+        place = self._place
+        state = State.MISSING if self._size() is None else State.CLEAN
+        attributes = {
+            "user.ndi.uid": place.uid,
+            "user.ndi.name": self._name,
+            "user.ndi.dataset_id": place.dataset_id,
+            "user.ndi.state": state.value,
+        }
+        if self._document_id:
+            row = place.cache.bodies.described(place.dataset_id, self._document_id)
+            attributes = document_xattrs(place.dataset_id, row) | attributes
+        return attributes
+
+    def open(self) -> OpenFile:
+        place = self._place
+        if not place.uid:
+            raise ObjectMissing(f"Document {self._document_id} names {self._name!r} without a uid")
+        return _ObjectFile(place.cache.objects.open(place.dataset_id, place.uid))
+
+    def _size(self) -> int | None:
+        if not self._place.uid:
+            return None
+        try:
+            return self._place.cache.objects.size(self._place.dataset_id, self._place.uid)
+        except ObjectMissing:
+            return None

@@ -1,0 +1,154 @@
+"""Nodes: what the tree is made of, and the table that knows them.
+
+A node is known by its inode number, which is derived from ids: the same on every mount. Paths are
+only one way to a node; the table maps (directory, name) to nodes and forgets a mapping after a few
+seconds, so that names follow what the server says.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Protocol
+
+from cachetools import TTLCache
+
+ROOT_INO = 1
+_NAMES_KEPT = 50_000  # about 20 MB
+# The kernel keeps names for a second; a walk comes back to a directory within a few.
+_NAMES_KEPT_FOR = 5.0  # s
+
+
+class Kind(Enum):
+    """What a node is to a file system."""
+
+    DIRECTORY = "directory"
+    FILE = "file"
+
+
+class State(str, Enum):
+    """The xattr ``user.ndi.state``."""
+
+    CLEAN = "clean"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What ``stat`` tells of a node: ``size`` in bytes, ``mtime_ns`` in epoch nanoseconds."""
+
+    ino: int
+    kind: Kind
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a directory tells of a node in it."""
+
+    name: str
+    ino: int
+    kind: Kind
+
+
+class OpenFile(Protocol):
+    """An open file: one version of its bytes, whatever happens meanwhile."""
+
+    @property
+    def immutable(self) -> bool:
+        """Whether the bytes never change under this inode number: they may be kept for ever."""
+
+    @property
+    def generated(self) -> bool:
+        """Whether the bytes are made up at each open, so that the size of ``stat`` may be off."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from ``offset``, fewer than ``length`` only at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesFile:
+    """An open file whose bytes are in memory."""
+
+    data: bytes
+    immutable: bool = False
+    generated: bool = False
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from ``offset``, fewer than ``length`` only at the end."""
+        return self.data[offset : offset + length]
+
+
+class Node(ABC):
+    """A file or directory of the tree."""
+
+    kind: Kind
+
+    def __init__(self, ino: int) -> None:
+        self.ino = ino
+
+    @abstractmethod
+    def attributes(self) -> Attributes:
+        """What ``stat`` tells."""
+
+    def xattrs(self) -> dict[str, str]:
+        """Extended attributes: full name -> value."""
+        return {}
+
+
+class Directory(Node):
+    """A node with others in it."""
+
+    kind = Kind.DIRECTORY
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """Everything in the directory that is listed, without ``.`` and ``..``."""
+
+    @abstractmethod
+    def child(self, name: str) -> Node | None:
+        """The node under ``name``, listed or not; None where there is none."""
+
+
+class File(Node):
+    """A node with bytes."""
+
+    kind = Kind.FILE
+
+    @abstractmethod
+    def open(self) -> OpenFile:
+        """Open the file for reading."""
+
+
+class NodeTable:
+    """Nodes by directory and name, for every front end."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._lock = threading.Lock()
+        self._children: TTLCache[tuple[int, str], Node] = TTLCache(
+            _NAMES_KEPT, _NAMES_KEPT_FOR, timer=monotonic
+        )
+
+    def child(self, directory: Directory, name: str) -> Node | None:
+        """The node under ``name`` in ``directory``, None where there is none."""
+        place = (directory.ino, name)
+        with self._lock:
+            node: Node | None = self._children.get(place)
+        if node is None:
+            node = directory.child(name)
+            if node is not None:
+                with self._lock:
+                    self._children[place] = node
+        return node
+
+
+def derive_ino(parent: int, *key: str) -> int:
+    """The inode number of what ``key`` identifies in the directory ``parent``."""
+    digest = blake2b("\0".join((str(parent), *key)).encode("utf-8", "replace"), digest_size=8)
+    # 63 bits: some tools read inode numbers as signed. 0 and 1 are taken.
+    return (int.from_bytes(digest.digest(), "big") >> 1) | 2

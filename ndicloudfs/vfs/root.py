@@ -1,0 +1,133 @@
+"""The top of the tree: organizations, ``published/`` and ``.ndicloudfs/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from ndicloudfs.cache.catalog import Listing
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cloud.values import DatasetRow, Organization, is_cloud_id
+from ndicloudfs.vfs import names
+from ndicloudfs.vfs.control import CONTROL_NAME, Control
+from ndicloudfs.vfs.dataset import Dataset
+from ndicloudfs.vfs.nodes import ROOT_INO, Attributes, Directory, Entry, Kind, Node, derive_ino
+from ndicloudfs.vfs.shown import Shown
+
+PUBLISHED_NAME = "published"
+_RESERVED = frozenset({PUBLISHED_NAME, CONTROL_NAME, ".", ".."})
+
+
+class Root(Directory):
+    """``MOUNT/``: each organization of the account, ``published/``, ``.ndicloudfs/``."""
+
+    def __init__(self, cache: LocalCache, control: Control, mounted_ns: int) -> None:
+        super().__init__(ROOT_INO)
+        self._cache = cache
+        self._mounted_ns = mounted_ns
+        self._organizations = Shown(
+            cache.catalog.organizations, lambda rows: _by_name(rows, _RESERVED)
+        )
+        published = _Datasets(
+            derive_ino(self.ino, PUBLISHED_NAME),
+            cache,
+            cache.catalog.published,
+            lambda row: row.is_published,
+            mounted_ns,
+        )
+        self._fixed: dict[str, Directory] = {PUBLISHED_NAME: published, CONTROL_NAME: control}
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
+
+    def entries(self) -> Iterator[Entry]:
+        for name, organization in self._organizations.items().items():
+            yield Entry(name, derive_ino(self.ino, organization.id), Kind.DIRECTORY)
+        for name, node in self._fixed.items():
+            yield Entry(name, node.ino, Kind.DIRECTORY)
+
+    def child(self, name: str) -> Node | None:
+        if name in self._fixed:
+            return self._fixed[name]
+        organization = _find(self._organizations.items(), name)
+        if organization is not None:
+            return self._organization(organization)
+        row = self._cache.catalog.dataset(name) if is_cloud_id(name) else None
+        return None if row is None else Dataset(self.ino, self._cache, row, self._mounted_ns)
+
+    def _organization(self, organization: Organization) -> Directory:
+        return _Datasets(
+            derive_ino(self.ino, organization.id),
+            self._cache,
+            lambda: self._cache.catalog.datasets(organization.id),
+            lambda row: row.organization_id == organization.id,
+            self._mounted_ns,
+            organization,
+        )
+
+
+class _Datasets(Directory):
+    """A folder of datasets: an organization, or ``published/``."""
+
+    def __init__(
+        self,
+        ino: int,
+        cache: LocalCache,
+        listing: Callable[[], Listing[DatasetRow]],
+        belongs: Callable[[DatasetRow], bool],
+        mounted_ns: int,
+        organization: Organization | None = None,
+    ) -> None:
+        """``belongs`` tells whether a dataset that ``listing`` does not show may be asked for."""
+        super().__init__(ino)
+        self._cache = cache
+        self._datasets = Shown(listing, lambda rows: _by_name(rows, frozenset({".", ".."})))
+        self._belongs = belongs
+        self._mounted_ns = mounted_ns
+        self._organization = organization
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
+
+    def xattrs(self) -> dict[str, str]:
+        if self._organization is None:
+            return {}
+        return {
+            "user.ndi.cloud_id": self._organization.id,
+            "user.ndi.name": self._organization.name,
+        }
+
+    def entries(self) -> Iterator[Entry]:
+        for name, row in self._datasets.items().items():
+            yield Entry(name, derive_ino(self.ino, row.id), Kind.DIRECTORY)
+
+    def child(self, name: str) -> Node | None:
+        row = _find(self._datasets.items(), name)
+        if row is None and is_cloud_id(name):
+            row = self._cache.catalog.dataset(name)
+            if row is not None and not self._belongs(row):
+                return None
+        return None if row is None else Dataset(self.ino, self._cache, row, self._mounted_ns)
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=_Named)
+
+
+def _by_name(rows: tuple[Item, ...], reserved: frozenset[str]) -> dict[str, Item]:
+    by_id = {row.id: row for row in rows}
+    shown = names.unique_names(((row.id, row.name) for row in rows), reserved)
+    return {name: by_id[id_] for name, id_ in shown.items()}
+
+
+def _find(items: dict[str, Item], name: str) -> Item | None:
+    """The item under ``name``, which may be its id in place of its name."""
+    if name in items:
+        return items[name]
+    return next((item for item in items.values() if item.id == name), None)
