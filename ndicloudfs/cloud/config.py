@@ -16,7 +16,7 @@ ENVIRONMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class CloudConfig:
-    """How to reach NDI Cloud. Raises BadConfiguration when ``url`` cannot be used.
+    """How to reach NDI Cloud. Raises BadConfiguration when ``url`` or ``token`` cannot be used.
 
     ``url`` is the base URL with ``/v1``; a slash at its end is dropped. The time-outs are in
     seconds: ``read_timeout`` is a little more than the 29 s after which the gateway gives up
@@ -34,6 +34,8 @@ class CloudConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _base_url(self.url))
+        if not self.token.isascii() or not self.token.isprintable() or " " in self.token:
+            raise BadConfiguration("NDI_CLOUD_TOKEN is not a token; copy it again, or unset it")
 
     @property
     def host(self) -> str:

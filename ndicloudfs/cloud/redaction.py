@@ -10,8 +10,13 @@ _TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*|\b[Bb]earer\s+\S+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 # The loggers of urllib3 that write URLs: every answer at DEBUG with path and query, unreadable
-# headers and broken connections at WARNING.
-_URL_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry", "urllib3.poolmanager")
+# headers (urllib3.connection) and broken connections at WARNING.
+_URL_LOGGERS = (
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.poolmanager",
+    "urllib3.util.retry",
+)
 
 
 def redact(text: str) -> str:
