@@ -116,7 +116,7 @@ class Datasets:
 
         def read(value: Any) -> list[DatasetRow]:
             found = value if isinstance(value, list) else rows(value, "datasets", "branches")
-            return _unique(present(DatasetRow.from_json(row) for row in found))
+            return present(DatasetRow.from_json(row) for row in found)
 
         return self._api.get("/datasets/{dataset_id}/branches", read, dataset_id=dataset_id)
 
@@ -164,7 +164,3 @@ class Datasets:
 
 def _page(value: Any) -> tuple[list[Any], int | None]:
     return rows(value, "datasets"), whole_number(value, "totalNumber")
-
-
-def _unique(found: list[DatasetRow]) -> list[DatasetRow]:
-    return list({row.id: row for row in reversed(found)}.values())[::-1]

@@ -24,8 +24,10 @@ from ndicloudfs.cloud.values import (
 )
 
 KEYS = st.sampled_from(
-    "id _id jobId name files uid size uploaded data base ndiId document_class organizations "
-    "className state error downloadUrl isAdmin".split()
+    [
+        *("id", "_id", "jobId", "name", "files", "uid", "size", "uploaded", "data", "base"),
+        *("ndiId", "document_class", "organizations", "className", "state", "downloadUrl"),
+    ]
 )
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT
