@@ -24,7 +24,7 @@ from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import CloudError
 from ndicloudfs.cloud.values import Json, is_cloud_id
 from ndicloudfs.integrations.folder import FolderError, scan
-from ndicloudfs.integrations.loading import Loader, ObjectToLoad, Progress
+from ndicloudfs.integrations.loading import Loader, NotLoaded, ObjectToLoad, Progress
 from ndicloudfs.sandbox.control import ControlError, create_dataset
 from ndicloudfs.sandbox.sample import sample as make_sample
 
@@ -194,7 +194,7 @@ def _make(config: CloudConfig, order: _Order, *, as_json: bool) -> None:
                 done = loader.load(order.documents, order.objects)
                 if order.publish:
                     loader.publish()
-        except (CloudError, FolderError) as error:
+        except (CloudError, FolderError, NotLoaded) as error:
             failure = failure_of(error) or Failure(str(error))
             message = f"{failure.message} (dataset {dataset_id} is incomplete)"
             raise Failure(message, failure.exit_code) from error

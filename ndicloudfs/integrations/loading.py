@@ -32,8 +32,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # s between two looks at the server, doub
 T = TypeVar("T")
 
 
-class NotLoaded(CloudError):
-    """A document or an object did not arrive; the dataset is incomplete."""
+class NotLoaded(Exception):
+    """A document or an object did not arrive: ``str(error)`` says which and why."""
 
 
 class ObjectToLoad(Protocol):
