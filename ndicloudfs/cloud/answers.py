@@ -93,25 +93,32 @@ def _number(text: str) -> float | str:
     return number
 
 
-def said(answer: Answer) -> str:
+def said(answer: Answer, hide: Iterable[str] = ()) -> str:
     """The server's own words about an error (section 8.1), on one line, ``""`` when there are none.
 
     Looks for error, errors, message and detail, also inside each other; takes S3's XML and plain
-    text, no HTML.
+    text, no HTML. The words in ``hide`` do not appear.
     """
+    words = _said(answer)
+    for secret in filter(None, hide):
+        words = words.replace(secret, "[...]")
+    return one_line(words)
+
+
+def _said(answer: Answer) -> str:
     try:
         content = answer.content()
     except ValueError:
         return ""
     text = content[:65536].decode("utf-8", "replace")
     try:
-        return one_line(_words(decode(content), 5))
+        return _words(decode(content), 5)
     except Malformed:
         pass
     if text.lstrip().startswith("<"):
         found = (re.search(f"<{tag}>([^<]*)</{tag}>", text) for tag in ("Code", "Message"))
-        return one_line(": ".join(match[1] for match in found if match))
-    return one_line(text)
+        return ": ".join(match[1] for match in found if match)
+    return text
 
 
 def _words(value: object, depth: int) -> str:
@@ -127,12 +134,15 @@ def _words(value: object, depth: int) -> str:
     return ""
 
 
-def failure(request: Request, answer: Answer, now: float) -> CloudError | None:
-    """The error that an answer of the API is, None for 2xx. ``now`` is in seconds of the epoch."""
+def failure(request: Request, answer: Answer, now: float, hide: Iterable[str]) -> CloudError | None:
+    """The error that an answer of the API is, None for 2xx.
+
+    ``now`` is in seconds of the epoch; the words in ``hide`` do not appear in the message.
+    """
     status = answer.status
     if 200 <= status < 300:
         return None
-    words = said(answer)
+    words = said(answer, hide)
     if status == 500 and _CAST_ERROR.search(words):
         kind, happened, advice = _MALFORMED_ID
     else:

@@ -24,7 +24,8 @@ from ndicloudfs.cloud.transport import Transport, new_http
 class NdiCloud:
     """NDI Cloud as one account sees it; used by any number of threads, closed at the end.
 
-    ``clock`` tells seconds of the epoch, ``monotonic`` seconds, ``rng`` a number in [0, 1). No
+    ``clock`` tells seconds of the epoch, ``monotonic`` seconds, ``rng`` a number in [0, 1).
+    ``http`` replaces the session that makes the connections, and is closed with the client. No
     call is made before it is needed.
     """
 

@@ -46,7 +46,7 @@ class Objects:
     """
 
     def __init__(self, config: CloudConfig, session: Session, clock: Callable[[], float]) -> None:
-        self._schemes = ("https",) if config.url.startswith("https:") else ("https", "http")
+        self._schemes = {"https", urlsplit(config.url).scheme}
         self._session = session
         self._clock = clock
 

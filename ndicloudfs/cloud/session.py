@@ -110,7 +110,7 @@ class Session:
 
         def attempt() -> T:
             answer = self.exchange(request, call.template, deadline)
-            error = failure(request, answer, self._clock())
+            error = failure(request, answer, self._clock(), (self._config.password, token))
             if error is not None:
                 raise error
             try:

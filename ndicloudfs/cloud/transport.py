@@ -96,7 +96,6 @@ class Answer:
 
 def new_http() -> requests.Session:
     """A requests session that keeps no cookies and connections for many threads."""
-    silence_urls()
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("https://", "http://"):
@@ -117,6 +116,7 @@ class Transport:
         self._read_timeout = config.read_timeout
         self._session = session
         self._monotonic = monotonic
+        silence_urls()
 
     def close(self) -> None:
         """Close the connections."""

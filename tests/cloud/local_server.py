@@ -152,15 +152,17 @@ class FakeTime:
         self.now += seconds
 
 
-def client(origin: str, time: FakeTime | None = None, **settings: Any) -> NdiCloud:
-    """A client of the API at ``origin`` that lives in ``time`` and jitters by nothing."""
+def client(
+    origin: str, time: FakeTime | None = None, jitter: float = 0.0, **settings: Any
+) -> NdiCloud:
+    """A client of the API at ``origin`` that lives in ``time`` and jitters by ``jitter``."""
     time = time or FakeTime()
     return NdiCloud(
         CloudConfig(f"{origin}/v1", **settings),
         clock=time,
         monotonic=time,
         sleep=time.sleep,
-        rng=lambda: 0.0,
+        rng=lambda: jitter,
     )
 
 

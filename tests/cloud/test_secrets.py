@@ -154,10 +154,28 @@ def test_urllib3_logs_no_query_string(
 
 def test_a_server_that_echoes_secrets_is_not_quoted(server: LocalServer, time: FakeTime) -> None:
     server.plays(reply({"error": f"bad token Bearer {TOKEN} in {TOKEN} at /x?{SECRET}"}, 503))
-    with pytest.raises(ServerFault, match=r"bad token \[token\] in \[token\] at /x\?") as caught:
+    with pytest.raises(ServerFault, match=r"bad token \[token\] in \[...\] at /x\?") as caught:
         client(server.origin, time, token=TOKEN).datasets.document_count(DATASET)
     assert TOKEN not in str(caught.value)
     assert "deadbeef" not in str(caught.value)
+
+
+def test_a_sign_in_that_fails_does_not_quote_the_password(
+    server: LocalServer, time: FakeTime
+) -> None:
+    server.plays(reply({"error": "cannot log in a@b.org with geheim"}, 500))
+    with pytest.raises(ServerFault, match=r"with \[...\]") as caught:
+        client(server.origin, time, email="a@b.org", password="geheim").account.sign_in()
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_session_from_outside_is_used_and_sends_no_more(server: LocalServer) -> None:
+    http = requests.Session()
+    http.headers["X-Mine"] = "yes"
+    server.plays(reply({"count": 1}))
+    with NdiCloud(CloudConfig(f"{server.origin}/v1"), http=http) as cloud:
+        assert cloud.datasets.document_count(DATASET) == 1
+    assert server.received[0].headers["X-Mine"] == "yes"
 
 
 def test_a_message_is_one_short_line() -> None:

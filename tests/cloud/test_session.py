@@ -56,10 +56,8 @@ def test_retries_of_one_call_share_its_request_id(server: LocalServer) -> None:
 
 def test_jitter_adds_up_to_as_much_again(server: LocalServer, time: FakeTime) -> None:
     server.plays(reply({}, 503))
-    cloud = client(server.origin, time)
-    cloud.datasets._api._session._rng = lambda: 1.0
     with pytest.raises(ServerFault):
-        cloud.datasets.document_count(DATASET)
+        client(server.origin, time, jitter=1.0).datasets.document_count(DATASET)
     assert time.slept == [0.5, 1.0, 2.0]
 
 
