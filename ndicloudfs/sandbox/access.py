@@ -30,6 +30,7 @@ class Dataset:
 
     id: str
     fields: Json
+    created: float = 0
 
     @property
     def organization_id(self) -> str | None:
@@ -68,11 +69,11 @@ def load_dataset(connection: sqlite3.Connection, dataset_id: str) -> Dataset:
     if not is_cloud_id(dataset_id):
         raise cast_error(dataset_id, "Dataset")
     row = connection.execute(
-        "SELECT id, fields FROM datasets WHERE id = ?", (dataset_id.lower(),)
+        "SELECT id, fields, created FROM datasets WHERE id = ?", (dataset_id.lower(),)
     ).fetchone()
     if row is None:
         raise refused(404, "Dataset not found")
-    return Dataset(row["id"], json.loads(row["fields"]))
+    return Dataset(row["id"], json.loads(row["fields"]), row["created"])
 
 
 def visible_dataset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from ndicloudfs.sandbox import dataset_rows, document_rows
 from ndicloudfs.sandbox.access import Caller, own_dataset, visible_dataset
 from ndicloudfs.sandbox.answers import Json, answer, body_of, load, refused
 from ndicloudfs.sandbox.bodies import Parsed, hoisted, parsed, wrapped
+from ndicloudfs.sandbox.datasets import stale_before
 from ndicloudfs.sandbox.documents import delete_documents, prune_delay
 from ndicloudfs.sandbox.gate import hollowed
 from ndicloudfs.sandbox.hydration import hydrated_texts
@@ -26,6 +28,7 @@ from ndicloudfs.sandbox.world import FAULT, Auth, Route, World
 _MOST_FETCHED = 500
 _AT_ONCE = 500
 _WRITE_ZIP = "write_zip"
+_log = logging.getLogger(__name__)
 
 
 class Bulk:
@@ -64,8 +67,9 @@ class Bulk:
             marks = ",".join("?" * len(asked))
             rows = connection.execute(
                 "SELECT summary, body, has_files FROM documents JOIN bodies USING (seq)"
-                f" WHERE id IN ({marks}) AND dataset_id = ? AND deleted = 0 ORDER BY seq",
-                (*(document_id.lower() for document_id in asked), dataset.id),
+                f" WHERE id IN ({marks}) AND dataset_id = ? AND deleted = 0 AND created < ?"
+                " ORDER BY seq",
+                (*(one.lower() for one in asked), dataset.id, stale_before(request)),
             ).fetchall()
             bodies = hydrated_texts(self._world, connection, dataset.id, rows)
             documents = (
@@ -146,7 +150,11 @@ class Bulk:
         The part and the note of it are one transaction: no document is stored twice.
         """
         path = self._world.object_file(task.payload["object_key"])
-        documents = await asyncio.to_thread(lambda: list(_unpacked(path)))
+        try:
+            documents = await asyncio.to_thread(lambda: list(_unpacked(path)))
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            _log.info("a ZIP of documents is given up, as the cloud does it: %s", error)
+            return
         dataset_id = task.payload["dataset_id"]
         for start in range(task.payload.get("done", 0), len(documents), _AT_ONCE):
             part = documents[start : start + _AT_ONCE]

@@ -111,6 +111,8 @@ class Datasets:
 
         def work(connection: sqlite3.Connection, caller: Caller) -> str:
             dataset = visible_dataset(connection, caller, request.match_info["id"], settings)
+            if dataset.created >= before:
+                raise refused(404, "Dataset not found")
             return dataset_rows.detail_text(connection, dataset, settings.detail_documents, before)
 
         return answer(await self._world.read(request, work))

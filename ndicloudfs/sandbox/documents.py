@@ -82,6 +82,8 @@ class Documents:
                 connection, caller, request.match_info["id"], self._world.settings
             )
             row = _document(connection, dataset.id, request.match_info["docId"])
+            if row["created"] >= stale_before(request):
+                raise refused(404, "Document not found")
             return hoisted(row["id"], hydrated_texts(self._world, connection, dataset.id, [row])[0])
 
         return answer(await self._world.read(request, work))

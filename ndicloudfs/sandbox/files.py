@@ -16,6 +16,7 @@ from aiohttp import web
 from ndicloudfs.sandbox import dataset_rows
 from ndicloudfs.sandbox.access import Caller, Dataset, own_dataset, visible_dataset
 from ndicloudfs.sandbox.answers import Json, answer, refused
+from ndicloudfs.sandbox.datasets import stale_before
 from ndicloudfs.sandbox.tasks import Task
 from ndicloudfs.sandbox.times import iso
 from ndicloudfs.sandbox.uploads import (
@@ -59,8 +60,8 @@ class Files:
         def work(connection: sqlite3.Connection, caller: Caller) -> sqlite3.Row | None:
             dataset = visible_dataset(connection, caller, request.match_info["id"], settings)
             row: sqlite3.Row | None = connection.execute(
-                "SELECT * FROM files WHERE dataset_id = ? AND uid = ? ORDER BY seq",
-                (dataset.id, uid),
+                "SELECT * FROM files WHERE dataset_id = ? AND uid = ? AND created < ? ORDER BY seq",
+                (dataset.id, uid, stale_before(request)),
             ).fetchone()
             if row is None and not self._arrived(connection, dataset.id, uid):
                 raise refused(404, "File not found")

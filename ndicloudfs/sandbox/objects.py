@@ -19,6 +19,7 @@ from ndicloudfs.sandbox.uploads import plan_what_follows
 from ndicloudfs.sandbox.world import ENTRY, FAULT, World
 
 _CHUNK = 256 * 1024
+_STEP = 0.02  # s between two chunks of a slow connection
 _LARGEST_PUT = 5 * 2**30
 _CONTENT_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -110,12 +111,12 @@ class Objects:
         with path.open("rb") as source:
             source.seek(first)
             while left:
-                chunk = await asyncio.to_thread(source.read, min(_CHUNK, left))
+                chunk = await asyncio.to_thread(source.read, min(pace.chunk, left))
                 if not chunk:
                     break
                 left -= len(chunk)
-                await response.write(chunk)
                 await pace.keep(len(chunk))
+                await response.write(chunk)
         if truncated and request.transport is not None:
             request.transport.close()
 
@@ -142,9 +143,9 @@ class Objects:
 
     async def _receive(self, request: web.Request, write: Callable[[bytes], int]) -> None:
         pace = Pace(self._world.settings.object_bandwidth)
-        async for chunk in request.content.iter_chunked(_CHUNK):
-            write(chunk)
+        async for chunk in request.content.iter_chunked(pace.chunk):
             await pace.keep(len(chunk))
+            write(chunk)
 
 
 class Pace:
@@ -152,11 +153,12 @@ class Pace:
 
     def __init__(self, bandwidth: float) -> None:
         self._bandwidth = bandwidth
+        self.chunk = min(_CHUNK, int(bandwidth * _STEP) + 1) if bandwidth else _CHUNK
         self._start = time.monotonic()
         self._done = 0
 
     async def keep(self, count: int) -> None:
-        """Wait until ``count`` more bytes may have passed."""
+        """Wait until ``count`` more bytes can have passed."""
         self._done += count
         if self._bandwidth:
             due = self._start + self._done / self._bandwidth

@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS bodies (seq INTEGER PRIMARY KEY, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS documents_by_dataset ON documents (dataset_id, deleted);
 CREATE INDEX IF NOT EXISTS documents_by_lineage ON documents (dataset_id, deleted, lineage_id);
-CREATE INDEX IF NOT EXISTS documents_by_ndi_id ON documents (ndi_id);
+CREATE INDEX IF NOT EXISTS documents_by_ndi_id ON documents (ndi_id, dataset_id, deleted);
 CREATE TABLE IF NOT EXISTS dependencies (
     value TEXT NOT NULL, name TEXT NOT NULL, seq INTEGER NOT NULL,
     PRIMARY KEY (value, name, seq)) WITHOUT ROWID;

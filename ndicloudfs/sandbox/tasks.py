@@ -58,6 +58,8 @@ class Tasks:
         self._woken = asyncio.Event()
         self._finished = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
+        # A row that was read while its task was finishing must not be started again.
+        self._started: set[int] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def wake(self) -> None:
@@ -90,7 +92,8 @@ class Tasks:
 
         due, later = await self._store.read(look)
         for row in due:
-            if row["id"] not in self._running:
+            if row["id"] not in self._started:
+                self._started.add(row["id"])
                 work = self._do(row["kind"], Task(row["id"], json.loads(row["payload"])))
                 self._running[row["id"]] = asyncio.create_task(work)
         return _LONGEST_SLEEP if later is None else min(max(later - now, 0), _LONGEST_SLEEP)
@@ -111,13 +114,14 @@ class Tasks:
     async def idle(self, seconds: float) -> bool:
         """Wait until nothing is pending but prunings that lie ahead; tell whether it came to it."""
         end = time.monotonic() + seconds
-        while await self._store.read(_pending):
+        while True:
             self._finished.clear()
+            if not await self._store.read(_pending):
+                return True
             try:
                 await asyncio.wait_for(self._finished.wait(), max(0, end - time.monotonic()))
             except asyncio.TimeoutError:
                 return False
-        return True
 
 
 def _pending(connection: sqlite3.Connection) -> int:

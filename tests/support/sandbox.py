@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -110,6 +112,13 @@ class Sandbox:
     def idle(self, seconds: float = _PATIENCE) -> None:
         """Wait until everything has happened that follows from the calls so far."""
         self.control("POST", "/idle", {"seconds": seconds})
+
+    def eventually(self, holds: Callable[[], bool], seconds: float = _PATIENCE) -> None:
+        """Ask again and again, until ``holds`` or the time is over (then AssertionError)."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not come to pass"
+            time.sleep(0.005)
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One of the sandbox's own calls."""
