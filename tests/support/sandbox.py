@@ -133,6 +133,7 @@ class Sandbox:
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(_PATIENCE)
+            assert not self._thread.is_alive(), "the sandbox does not end"
             self._thread = None
 
     def restart(self) -> None:
@@ -173,7 +174,7 @@ class Sandbox:
 
         self._thread = threading.Thread(target=run, name="sandbox", daemon=True)
         self._thread.start()
-        started.wait(_PATIENCE)
+        assert started.wait(_PATIENCE), "the sandbox does not start"
         if failures:
             raise failures[0]
 
