@@ -25,7 +25,7 @@ from ndicloudfs.cloud.errors import (
     ServerFault,
     TimedOut,
 )
-from ndicloudfs.cloud.values import Document
+from ndicloudfs.cloud.values import Document, Fetched
 
 log = logging.getLogger(__name__)
 
@@ -157,31 +157,40 @@ class Bodies:
                 batch = batch[: max(1, len(batch) // _SMALLER)]
 
     def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> dict[str, bytes]:
-        found = self._ask(dataset_id, batch)
-        missing = [id_ for id_ in batch if id_ not in found]
+        fetched = self._ask(dataset_id, batch)
+        found = list(fetched.documents)
+        missing = _missing(batch, fetched)
         if missing:
             # Bulk-fetch leaves out without a word what it does not have, and at times what it
             # has (sections 5.8 and 12, #916): only twice missing is gone.
-            found.update(self._ask(dataset_id, missing))
-            missing = [id_ for id_ in batch if id_ not in found]
-            self._catalog.forget_documents(dataset_id, missing)
-        return self._keep(dataset_id, found)
+            again = self._ask(dataset_id, missing)
+            found += again.documents
+            self._catalog.forget_documents(dataset_id, _missing(missing, again))
+        bodies = self._keep(dataset_id, found)
+        if batch[0] in fetched.hollow:
+            raise BadAnswer(f"The server sends document {batch[0]} without its content; try again")
+        return bodies
 
-    def _ask(self, dataset_id: str, ids: list[str]) -> dict[str, Document]:
-        documents = self._up.uplink.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
-        return {document.summary.id: document for document in documents}
+    def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
+        return self._up.uplink.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
-    def _keep(self, dataset_id: str, found: dict[str, Document]) -> dict[str, bytes]:
+    def _keep(self, dataset_id: str, found: Iterable[Document]) -> dict[str, bytes]:
         bodies, facts = {}, []
-        for id_, document in found.items():
+        for document in found:
             rendered = render(document, dataset_id)
-            bodies[id_] = rendered.data
+            bodies[document.summary.id] = rendered.data
             facts.append(
                 BodyFacts(document.summary, len(rendered.data), rendered.mtime_ns, rendered.files)
             )
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
         self._index.put_bodies(dataset_id, facts, self._up.clock())
         return bodies
+
+
+def _missing(asked: list[str], fetched: Fetched) -> list[str]:
+    """Those of ``asked`` that the server said nothing about."""
+    came = {document.summary.id for document in fetched.documents}.union(fetched.hollow)
+    return [id_ for id_ in asked if id_ not in came]
 
 
 def _gone(dataset_id: str, document_id: str) -> NotFound:

@@ -288,8 +288,9 @@ class Index:
     ) -> list[DocumentRow]:
         """The documents of a class that share an ndi id, by cloud id."""
         rows = self._all(
-            f"SELECT {_DOCUMENT_COLUMNS} FROM document"
-            " WHERE dataset_id = ? AND class_name = ? AND ndi_id = ? ORDER BY id",
+            # Left to itself SQLite walks the whole dataset: 10 ms a look-up among 100,000.
+            f"SELECT {_DOCUMENT_COLUMNS} FROM document INDEXED BY document_by_class"
+            " WHERE dataset_id = ? AND class_name = ? AND ndi_id = ? ORDER BY ndi_id, id",
             (dataset_id, class_name, ndi_id),
         )
         return [_document_row(row) for row in rows]

@@ -6,7 +6,6 @@ leases: kept until shortly before they expire, renewed once when the object stor
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from concurrent.futures import Future
@@ -21,10 +20,10 @@ from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud.errors import (
     BadAnswer,
-    CloudError,
     NotFound,
     ObjectMissing,
     ServerFault,
+    SizeChanged,
     TimedOut,
     UrlExpired,
 )
@@ -45,13 +44,6 @@ URL_MARGIN = 30.0
 MISSING_FOR = 10.0  # s; files become visible 3-10 s after their upload (section 8.5)
 # The sizes of a whole dataset come in one call of megabytes: worth it from the third file on.
 SIZES_BEFORE_DETAIL = 3
-
-
-class SizeChanged(CloudError):
-    """The object is not as long as the listing said; the size is right now, so look again."""
-
-    errno = errno.ESTALE  # the kernel looks the name up again and repeats the open
-    retryable = True
 
 
 class Objects:

@@ -163,7 +163,7 @@ def parse_size(text: str) -> int:
     unit = text.strip()[len(number) :].strip().upper().removesuffix("B")
     try:
         size = int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is not a size such as 500MB or 20GiB") from None
     if size <= 0:
         raise click.BadParameter("the size must be more than nothing")

@@ -15,6 +15,7 @@ from ndicloudfs.cloud.objects import Objects
 from ndicloudfs.cloud.values import (
     UNKNOWN_CLASS,
     Document,
+    Fetched,
     Json,
     Summary,
     SummaryPage,
@@ -68,20 +69,21 @@ class Documents:
             idempotent=True,
         )
 
-    def fetch(self, dataset_id: str, ids: Sequence[str]) -> list[Document]:
+    def fetch(self, dataset_id: str, ids: Sequence[str]) -> Fetched:
         """The documents ``ids`` (1 to 500 different ones) with their bodies, each at most once.
 
         The server leaves out silently what it does not have or does not show, and sometimes
         sends a hollow body (section 12); such a one is asked for once more. What is missing in
-        the result was not to be had: compare. Raises ValueError for no ids or too many.
+        the result is not on the server: compare. Raises ValueError for no ids or too many.
         """
         wanted = list(dict.fromkeys(ids))
         if not 1 <= len(wanted) <= MAX_FETCH:
             raise ValueError(f"{len(wanted)} ids: one bulk-fetch takes 1 to {MAX_FETCH}")
         found, hollow = self._fetch(dataset_id, wanted)
         if hollow:
-            found += self._fetch(dataset_id, hollow)[0]
-        return found
+            more, hollow = self._fetch(dataset_id, hollow)
+            found += more
+        return Fetched(tuple(found), tuple(hollow))
 
     def get(self, dataset_id: str, document_id: str) -> Document:
         """One document by cloud id (section 5.2)."""

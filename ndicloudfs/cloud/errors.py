@@ -6,6 +6,7 @@
     |-- ServerFault               500, 502, 503, 504, 429                          try again
     |-- BadAnswer                 an answer that is not what was asked for         try again
     |-- UrlExpired                a presigned URL is no longer valid               new URL, once
+    |-- SizeChanged               an object is not as long as a list said          open again
     |-- NotSignedIn               401, or no credentials where some are needed
     |-- WrongCredentials          the e-mail or the password is wrong
     |-- PermissionDenied          403
@@ -74,6 +75,13 @@ class BadAnswer(CloudError):
 class UrlExpired(CloudError):
     """The object store no longer accepts a presigned URL: ask for a fresh one, once."""
 
+    retryable = True
+
+
+class SizeChanged(CloudError):
+    """An object is not as long as the list of files said; its size is right from now on."""
+
+    errno = errno.ESTALE  # on open, the kernel then looks the name up again and repeats it
     retryable = True
 
 

@@ -194,7 +194,10 @@ def _timed_out(request: Request) -> TimedOut:
 def _failure(request: Request, caught: BaseException) -> CloudError:
     """The error for the user, from types and errno alone: no text of ``caught`` is repeated."""
     chain = list(_causes(caught))
-    if _any(chain, requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
+    # A machine that does not even take the connection is away, not slow.
+    if not _any(chain, requests.ConnectTimeout) and _any(
+        chain, requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError
+    ):
         return _timed_out(request)
     if _any(chain, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
         return BadAnswer(
@@ -208,6 +211,7 @@ def _failure(request: Request, caught: BaseException) -> CloudError:
 
 def _reason(chain: list[BaseException]) -> str:
     for kind, reason in (
+        (requests.ConnectTimeout, "it does not take connections"),
         (socket.gaierror, "its name is not known"),
         (ssl.SSLCertVerificationError, "its certificate is not trusted"),
         (ssl.SSLError, "no secure connection could be made"),

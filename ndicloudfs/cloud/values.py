@@ -235,6 +235,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a bulk-fetch brought. ``hollow``: ids whose bodies came without content, twice."""
+
+    documents: tuple[Document, ...]
+    hollow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryPage:
     """A page of summaries. ``rows`` counts what the server sent, ``total`` what it announced."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ndicloudfs.cloud.errors import BadAnswer, ServerFault
-from ndicloudfs.cloud.values import Json
+from ndicloudfs.cloud.values import Fetched, Json
 from tests.cloud.local_server import FakeTime, LocalServer, Received, Reply, client, reply
 
 DATASET = "65f0c0ffee0000000000d001"
@@ -75,7 +75,8 @@ def test_fetch_gives_only_what_was_asked_for_and_once(server: LocalServer) -> No
     server.plays(reply({"documents": rows}))
     ids = [cloud_id(1), cloud_id(2), cloud_id(3), cloud_id(1)]
     found = client(server.origin).documents.fetch(DATASET, ids)
-    assert [(each.summary.id, each.body) for each in found] == [
+    assert found.hollow == ()
+    assert [(each.summary.id, each.body) for each in found.documents] == [
         (cloud_id(2), body(2)),
         (cloud_id(1), body(1)),
     ]
@@ -90,14 +91,15 @@ def test_hollow_bodies_are_asked_for_once_more(server: LocalServer) -> None:
         reply({"documents": [wrapped(2), wrapped(3, HOLLOW)]}),
     )
     found = documents.fetch(DATASET, ids)
-    assert [each.summary.id for each in found] == [cloud_id(1), cloud_id(2)]
+    assert [each.summary.id for each in found.documents] == [cloud_id(1), cloud_id(2)]
+    assert found.hollow == (cloud_id(3),)
     assert server.received[1].json == {"documentIds": [cloud_id(2), cloud_id(3)]}
     assert len(server.received) == 2
 
 
 def test_a_whole_body_wins_over_a_hollow_one(server: LocalServer) -> None:
     server.plays(reply({"documents": [wrapped(1, HOLLOW), wrapped(1)]}))
-    (found,) = client(server.origin).documents.fetch(DATASET, [cloud_id(1)])
+    (found,) = client(server.origin).documents.fetch(DATASET, [cloud_id(1)]).documents
     assert found.body == body(1)
     assert len(server.received) == 1
 
@@ -105,7 +107,7 @@ def test_a_whole_body_wins_over_a_hollow_one(server: LocalServer) -> None:
 def test_a_document_that_never_had_an_ndi_id_is_not_hollow(server: LocalServer) -> None:
     row = {"id": cloud_id(1), "data": {"note": {"text": "no base"}}}
     server.plays(reply({"documents": [row]}))
-    (found,) = client(server.origin).documents.fetch(DATASET, [cloud_id(1)])
+    (found,) = client(server.origin).documents.fetch(DATASET, [cloud_id(1)]).documents
     assert found.body == {"note": {"text": "no base"}}
 
 
@@ -115,7 +117,9 @@ def test_fetch_takes_1_to_500_ids(server: LocalServer, count: int) -> None:
     with pytest.raises(ValueError, match="1 to 500"):
         documents.fetch(DATASET, [cloud_id(number) for number in range(count)])
     server.plays(reply({"documents": []}))
-    assert documents.fetch(DATASET, [cloud_id(number % 500) for number in range(2000)]) == []
+    assert documents.fetch(DATASET, [cloud_id(number % 500) for number in range(2000)]) == Fetched(
+        ()
+    )
     assert len(server.received[0].json["documentIds"]) == 500
 
 

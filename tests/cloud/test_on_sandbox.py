@@ -78,7 +78,7 @@ def test_from_sign_in_to_bytes(sandbox: Sandbox, cloud: NdiCloud) -> None:
     ids = [cloud.documents.add(dataset, body(number)) for number in range(3)]
     page = cloud.documents.page(dataset, 1)
     assert sorted(each.id for each in page.documents) == sorted(ids)
-    found = cloud.documents.fetch(dataset, [*ids, "0" * 24])
+    found = cloud.documents.fetch(dataset, [*ids, "0" * 24]).documents
     assert {each.summary.id: each.body for each in found} == {
         ids[number]: body(number) for number in range(3)
     }
@@ -101,7 +101,7 @@ def test_documents_change_and_go(cloud: NdiCloud, sandbox: Sandbox, dataset: str
     assert cloud.datasets.document_count(dataset) == 0
     assert cloud.datasets.document_count(dataset, include_deleted=True) == 1
     assert [each.id for each in cloud.documents.deleted(dataset).documents] == [document]
-    assert cloud.documents.fetch(dataset, [document]) == []
+    assert cloud.documents.fetch(dataset, [document]).documents == ()
     with pytest.raises(NotFound):
         cloud.documents.get(dataset, document)
 
@@ -111,7 +111,7 @@ def test_a_zip_of_documents_is_imported(cloud: NdiCloud, sandbox: Sandbox, datas
     sandbox.idle()
     page = cloud.documents.page(dataset, 1)
     assert (page.rows, page.total) == (300, 300)
-    found = cloud.documents.fetch(dataset, [each.id for each in page.documents])
+    found = cloud.documents.fetch(dataset, [each.id for each in page.documents]).documents
     assert sorted(each.body["base"]["name"] for each in found) == sorted(
         body(number)["base"]["name"] for number in range(300)
     )
@@ -239,16 +239,16 @@ def test_a_write_whose_answer_is_lost_is_not_repeated(
 def test_hollow_bodies_are_fetched_again(sandbox: Sandbox, cloud: NdiCloud, dataset: str) -> None:
     ids = [cloud.documents.add(dataset, body(number)) for number in range(3)]
     sandbox.fault(FETCH, "hollow")
-    assert {each.summary.id for each in cloud.documents.fetch(dataset, ids)} == set(ids)
+    assert {each.summary.id for each in cloud.documents.fetch(dataset, ids).documents} == set(ids)
     assert sandbox.count(FETCH) == 2
     sandbox.fault(FETCH, "hollow", count=2)
-    assert cloud.documents.fetch(dataset, ids) == []
+    assert cloud.documents.fetch(dataset, ids).documents == ()
 
 
 def test_what_the_server_omits_is_absent(sandbox: Sandbox, cloud: NdiCloud, dataset: str) -> None:
     ids = [cloud.documents.add(dataset, body(number)) for number in range(3)]
     sandbox.fault(FETCH, "omit", documents=1)
-    assert len(cloud.documents.fetch(dataset, ids)) == 2
+    assert len(cloud.documents.fetch(dataset, ids).documents) == 2
 
 
 def test_ids_that_the_server_does_not_understand(cloud: NdiCloud, dataset: str) -> None:

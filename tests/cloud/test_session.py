@@ -23,6 +23,7 @@ from ndicloudfs.cloud.errors import (
     TimedOut,
     Unreachable,
 )
+from ndicloudfs.cloud.values import Fetched
 from tests.cloud.local_server import FakeTime, LocalServer, Received, Reply, client, reply
 
 DATASET = "65f0c0ffee0000000000d001"
@@ -71,7 +72,7 @@ def test_a_write_is_not_tried_again(server: LocalServer, time: FakeTime) -> None
 def test_posts_that_only_read_are_tried_again(server: LocalServer) -> None:
     server.plays(reply({}, 500), reply({"documents": []}))
     cloud = client(server.origin)
-    assert cloud.documents.fetch(DATASET, ["1" * 24]) == []
+    assert cloud.documents.fetch(DATASET, ["1" * 24]) == Fetched(())
     server.plays(reply({}, 500), reply({"documents": []}))
     assert cloud.documents.query("public", [{"operation": "isa", "param1": "base"}]).rows == 0
 

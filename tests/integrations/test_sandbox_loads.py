@@ -58,7 +58,8 @@ def without_locations(body: Json) -> Json:
 def bodies_on(cloud: NdiCloud, dataset_id: str) -> list[Json]:
     rows = cloud.documents.page(dataset_id, 1).documents
     ids = [row.id for row in rows]
-    return [without_locations(one.body) for one in cloud.documents.fetch(dataset_id, ids)]
+    fetched = cloud.documents.fetch(dataset_id, ids)
+    return [without_locations(one.body) for one in fetched.documents]
 
 
 def in_order(bodies: Iterable[Json]) -> list[str]:

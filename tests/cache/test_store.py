@@ -1,0 +1,154 @@
+"""The store: bytes that come back as they were, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ndicloudfs.cache.store import Store
+from tests.support.system import tiny_disk
+
+LIMIT = 64 << 20
+BIG = os.urandom(100_000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store", LIMIT)
+    yield opened
+    opened.close()
+
+
+def test_bytes_come_back(store: Store) -> None:
+    store.put([("small", b"abc"), ("empty", b""), ("big", BIG)])
+    assert store.get("small") == b"abc"
+    assert store.get("empty") == b""
+    assert store.get("big") == BIG
+    assert store.get("other") is None
+
+
+def test_bytes_come_back_after_a_restart(tmp_path: Path) -> None:
+    first = Store(tmp_path, LIMIT)
+    first.put([("big", BIG)])
+    first.close()
+    second = Store(tmp_path, LIMIT)
+    assert second.get("big") == BIG
+    second.close()
+
+
+def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+    mine, other = Store(tmp_path, LIMIT), Store(tmp_path, LIMIT)
+    mine.put([("key", BIG)])
+    assert other.get("key") == BIG
+    mine.close()
+    other.close()
+
+
+def test_the_first_present_key_is_found(store: Store) -> None:
+    store.put([("b", b"1"), ("d", b"2")])
+    assert store.first_present(["a", "b", "c", "d"]) == 1
+    assert store.first_present(["a", "c"]) == 2
+    assert store.first_present([]) == 0
+
+
+def test_the_limit_is_kept_and_what_was_used_last_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path, 4 << 20)
+    store.put([("kept", BIG)])
+    for number in range(100):
+        store.put([(f"key {number}", BIG)])
+        assert store.get("kept") == BIG
+    assert store.volume() < 6 << 20
+    assert store.get("key 0") is None
+    store.close()
+
+
+@pytest.mark.parametrize("damage", [b"x", b"", BIG[:-1]])
+def test_a_damaged_file_reads_as_absent(
+    store: Store, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.put([("big", BIG)])
+    (file,) = store.folder.rglob("*.val")
+    file.write_bytes(damage)
+    assert store.get("big") is None
+    store.put([("big", BIG)])
+    assert store.get("big") == BIG
+    assert "damaged" in caplog.text
+
+
+def test_a_flipped_bit_reads_as_absent(store: Store) -> None:
+    store.put([("big", BIG)])
+    (file,) = store.folder.rglob("*.val")
+    data = bytearray(file.read_bytes())
+    data[5000] ^= 1
+    file.write_bytes(data)
+    assert store.get("big") is None
+
+
+class Poison:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch poisoned",)
+
+
+def test_a_pickle_planted_in_the_folder_is_never_loaded(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.put([("key", b"value")])
+    with sqlite3.connect(store.folder / "cache.db") as database:
+        database.execute("UPDATE Cache SET mode = 4, value = ?", (pickle.dumps(Poison()),))
+    database.close()
+    assert store.get("key") is None
+    assert not (tmp_path / "poisoned").exists()
+
+
+def test_the_folder_is_the_owners_alone(store: Store) -> None:
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_disk_stores_nothing_and_fails_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tiny_disk(tmp_path / "disk", 1 << 20) as disk:
+        store = Store(disk / "store", LIMIT)
+        for number in range(20):
+            store.put([(f"key {number}", BIG)])
+            assert store.get(f"key {number}") in (BIG, None)
+        assert store.get("key 19") is None
+        store.close()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ndicloudfs.cache.store import Store
+store = Store(Path(sys.argv[1]), 1 << 30)
+for number in range(10**6):
+    store.put([(f"key {number}", bytes([number % 256]) * 50_000)])
+    print(number, flush=True)
+"""
+
+
+def test_what_was_put_survives_kill_9_and_the_rest_is_absent(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    last = [int(process.stdout.readline()) for _ in range(30)][-1]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    store = Store(tmp_path, 1 << 30)
+    for number in range(last + 1):
+        assert store.get(f"key {number}") == bytes([number % 256]) * 50_000
+    assert store.get(f"key {last + 2}") in (None, bytes([(last + 2) % 256]) * 50_000)
+    store.close()

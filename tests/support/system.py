@@ -1,0 +1,48 @@
+"""What tests need of the system they run on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+# Set where the tests must not skip anything for want of FUSE or rights.
+REQUIRED = os.environ.get("NDICLOUDFS_REQUIRE_FUSE") == "1"
+
+
+def need(condition: bool, what: str) -> None:
+    """Skip a test that needs ``what``; where everything must run, fail it."""
+    if condition:
+        return
+    if REQUIRED:
+        pytest.fail(f"this machine has no {what}")
+    pytest.skip(f"needs {what}")
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for ``condition``, looking often; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"{condition} did not come true in {seconds:.0f} s")
+        pause.wait(0.005)
+
+
+@contextmanager
+def tiny_disk(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of ``size`` bytes at ``folder``."""
+    need(os.geteuid() == 0, "right to mount a tmpfs")
+    folder.mkdir()
+    options = f"size={size},mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
