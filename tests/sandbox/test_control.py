@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
+from ndicloudfs.sandbox.faults import KINDS
 from ndicloudfs.sandbox.settings import VARIANT, Settings, names
 from tests.sandbox.raw import Api, body, fetch, login, ndi_id, ok, upload
 from tests.support.sandbox import Sandbox
@@ -163,6 +165,12 @@ class TestPlant:
         detail = ok(api.file_detail(dataset, "uid"))
         assert detail["uploaded"] is True
         assert fetch(detail["downloadUrl"]).status_code == 404
+
+
+def test_documentation_names_every_setting_and_fault() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    for name in (*Settings.__dataclass_fields__, *KINDS):
+        assert f"`{name}`" in text, name
 
 
 def test_idle_is_bounded(sandbox: Sandbox, api: Api, dataset: str) -> None:
