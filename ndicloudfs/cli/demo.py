@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -22,36 +21,45 @@ from rich.console import Console
 
 from ndicloudfs.cli.failure import Failure
 from ndicloudfs.mount import mountpoint as points
+from ndicloudfs.sandbox.sample import sample
 
 READY_NAME = "ready.json"
 _STOP_SECONDS = 10.0
-_READ_RECORDING = """
-import wave
-with wave.open({path!r}) as recording:
-    frames, rate = recording.getnframes(), recording.getframerate()
-    print(f"{{frames}} samples at {{rate}} Hz, {{frames / rate:.2f}} s")
-"""
+DATASET_NAME = "Rat V1, orientation gratings (pilot)"
+_READ_RECORDING = (
+    "import wave; recording = wave.open({name}); "
+    'print(recording.getnframes(), "samples at", recording.getframerate(), "Hz")'
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Demo:
-    """A sandbox and a mount of it that are running."""
+class _Shell:
+    """Runs commands as a user would type them, and shows them with their output."""
 
-    mount: Path
-    scratch: Path
-    console: Console
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder = folder
+        self._console = console
 
-    def show(self, *command: str) -> str:
-        """Run a command on the mount as a user would type it, and show it with its output."""
+    def cd(self, folder: str) -> None:
+        """Change the folder that commands run in."""
+        self._show(f"cd {shlex.quote(folder)}")
+        self._folder /= folder
+
+    def run(self, *command: str) -> str:
+        """Run a command; its output. Raises Failure where it fails."""
         words = [Path(sys.executable).name if word == sys.executable else word for word in command]
-        self.console.print(f"\n[bold]$ {_markup_safe(shlex.join(words))}[/bold]", highlight=False)
+        self._show(shlex.join(words))
         result = subprocess.run(
-            command, capture_output=True, text=True, cwd=self.mount, check=False
+            command, capture_output=True, text=True, cwd=self._folder, check=False
         )
-        self.console.print((result.stdout + result.stderr).rstrip(), markup=False, highlight=False)
+        output = (result.stdout + result.stderr).rstrip()
+        if output:
+            self._console.print(output, markup=False, highlight=False)
         if result.returncode:
             raise Failure(f"The tour stopped: {command[0]} ended with {result.returncode}")
         return result.stdout
+
+    def _show(self, line: str) -> None:
+        self._console.print(f"\n$ {line}", style="bold", markup=False, highlight=False)
 
 
 @click.command()
@@ -71,12 +79,10 @@ def demo(once: bool) -> None:
     # SIGTERM ends the demo as Ctrl-C does: everything that it started ends with it.
     signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
-        with _running(console) as running:
-            _tour(running)
+        with _running(console) as mount:
+            _tour(mount, console)
             if not once:
-                console.print(
-                    f"\nThe mount stays at {running.mount} until you press Ctrl-C.", markup=False
-                )
+                console.print(f"\nLook around in {mount}; Ctrl-C ends the demo.", markup=False)
                 signal.pause()
     except KeyboardInterrupt:
         console.print("\nThe mount and the sandbox have ended.")
@@ -89,7 +95,8 @@ def _interrupt() -> None:
 
 
 @contextlib.contextmanager
-def _running(console: Console) -> Iterator[_Demo]:
+def _running(console: Console) -> Iterator[Path]:
+    """A sandbox with the sample dataset, mounted."""
     with tempfile.TemporaryDirectory(prefix="ndicloudfs-demo-") as name:
         folder = Path(name)
         mount = folder / "ndi"
@@ -98,7 +105,8 @@ def _running(console: Console) -> Iterator[_Demo]:
         with _sandbox(folder) as account:
             console.print("Loading the sample dataset ...")
             ready = str(folder / READY_NAME)
-            _ndicloudfs("sandbox", "sample", "--ready-file", ready, "--publish")
+            named = ("--name", DATASET_NAME, "--publish", "--ready-file", ready)
+            _ndicloudfs("sandbox", "sample", *named)
             console.print("Mounting it ...")
             environment = {
                 **os.environ,
@@ -110,10 +118,8 @@ def _running(console: Console) -> Iterator[_Demo]:
             }
             arguments = ("mount", str(mount), "--cache-dir", str(folder / "cache"))
             _ndicloudfs(*arguments, environment=environment)
-            scratch = folder / "copies"
-            scratch.mkdir()
             try:
-                yield _Demo(mount, scratch, console)
+                yield mount
             finally:
                 _unmount(mount)
 
@@ -155,42 +161,36 @@ def _unmount(mount: Path) -> None:
         points.unmount(str(mount), lazy=True)
 
 
-def _tour(running: _Demo) -> None:
-    running.show("ls")
-    running.show("ls", "published")
-    (dataset,) = (running.mount / "published").iterdir()
-    here = dataset.relative_to(running.mount)
-    running.show("ls", str(here), str(here / "documents"))
+def _tour(mount: Path, console: Console) -> None:
+    shell = _Shell(mount, console)
+    shell.run("ls")
+    shell.cd(f"published/{DATASET_NAME}")
+    shell.run("ls", ".", "documents")
+    dataset = mount / "published" / DATASET_NAME
     subject = sorted((dataset / "documents" / "subject").iterdir())[0]
-    running.show("cat", str(subject.relative_to(running.mount)))
-    running.show("ls", "-lh", *_generic_files(running, here))
-    recording = next(path for path in _generic_files(running, here) if path.endswith(".wav"))
-    running.show("getfattr", "-d", recording) if shutil.which("getfattr") else None
-    copy = running.scratch / "recording.wav"
-    running.show("cp", recording, str(copy))
-    sums = running.show("sha256sum", recording, str(copy))
-    _compare(running, sums, copy)
-    code = _READ_RECORDING.format(path=recording).strip()
-    running.show(sys.executable, "-c", code)
-
-
-def _generic_files(running: _Demo, dataset: Path) -> list[str]:
-    found = (running.mount / dataset / "files" / "generic_file").glob("*/*")
-    return sorted(str(path.relative_to(running.mount)) for path in found)
-
-
-def _compare(running: _Demo, sums: str, copy: Path) -> None:
-    """Compare what came through the mount with what the sample dataset was made of."""
-    from ndicloudfs.sandbox.sample import sample  # noqa: PLC0415 (aiohttp is optional)
-
+    shell.run("cat", str(subject.relative_to(dataset)))
+    recording = next((dataset / "files" / "generic_file").glob("*/*.wav"))
+    shell.cd(str(recording.parent.relative_to(dataset)))
+    shell.run("ls", "-l")
+    if shutil.which("getfattr"):
+        shell.run("getfattr", "-d", recording.name)
+    copy = mount.parent / recording.name
+    shell.run("cp", recording.name, str(copy))
+    sums = shell.run("sha256sum", recording.name, str(copy))
     through = {line.split()[0] for line in sums.splitlines()}
+    if through != {_source_sum(copy.stat().st_size)}:
+        raise Failure("The checksum differs from that of the source")
+    console.print("The checksums equal that of the source.")
+    shell.run(sys.executable, "-c", _READ_RECORDING.format(name=json.dumps(recording.name)))
+
+
+def _source_sum(size: int) -> str:
+    """The checksum of the sample's object of ``size`` bytes, from what the sample is made of."""
     for source in sample().objects():
-        if source.size == copy.stat().st_size:
+        if source.size == size:
             with source.open() as data:
-                if through == {hashlib.sha256(data.read()).hexdigest()}:
-                    running.console.print("The checksum equals that of the source.")
-                    return
-    raise Failure("The checksum differs from that of the source")
+                return hashlib.sha256(data.read()).hexdigest()
+    raise Failure(f"The sample has no object of {size} bytes")
 
 
 def _command(*arguments: str) -> list[str]:
@@ -204,7 +204,3 @@ def _ndicloudfs(*arguments: str, environment: dict[str, str] | None = None) -> N
     if result.returncode:
         said = result.stderr.strip().splitlines()[-1:] or [""]
         raise Failure(said[0].removeprefix("ndicloudfs: "), result.returncode)
-
-
-def _markup_safe(text: str) -> str:
-    return text.replace("[", r"\[")
