@@ -81,11 +81,11 @@ def answer(body: Json | list[Any] | str, status: int = 200) -> web.Response:
 
 async def body_of(request: web.Request) -> Json:
     """The JSON object that was sent; nothing sent counts as an empty one. Raises Refusal."""
-    text = await request.text()
-    if not text.strip():
+    content = await request.read()
+    if not content.strip():
         return {}
     try:
-        body = load(text)
+        body = load(content)
     except ValueError as error:
         raise Refusal(400, {"message": f"Unexpected token in JSON: {error}"}) from None
     if not isinstance(body, dict):

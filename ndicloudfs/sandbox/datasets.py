@@ -24,6 +24,9 @@ from ndicloudfs.sandbox.ids import is_cloud_id
 from ndicloudfs.sandbox.times import iso
 from ndicloudfs.sandbox.world import FAULT, Auth, Route, World
 
+# What belongs to an organization of the caller; everything does to an administrator.
+_OWN = "(:admin OR organization_id IN (SELECT organization_id FROM members WHERE user_id = :user))"
+
 
 class Datasets:
     """The routes of datasets; what happens to them later is in lifecycle.py."""
@@ -55,11 +58,7 @@ class Datasets:
         organization_id = request.match_info["orgId"]
         if not is_cloud_id(organization_id):
             raise cast_error(organization_id, "Organization")
-        where = (
-            "organization_id = :organization AND deleted = 0"
-            " AND (published OR :admin OR organization_id IN"
-            "  (SELECT organization_id FROM members WHERE user_id = :user))"
-        )
+        where = f"organization_id = :organization AND deleted = 0 AND (published OR {_OWN})"
         return await self._list(request, where, organization=organization_id.lower())
 
     async def published(self, request: web.Request) -> web.Response:
@@ -291,9 +290,6 @@ class Datasets:
             return {"datasetId": dataset.id, "totalDocuments": total, "classCounts": counts}
 
         return answer(await self._world.read(request, work))
-
-
-_OWN = "(:admin OR organization_id IN (SELECT organization_id FROM members WHERE user_id = :user))"
 
 
 def stale_before(request: web.Request) -> float:

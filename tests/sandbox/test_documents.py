@@ -130,13 +130,16 @@ class TestAdd:
         document = api.document(dataset, {"id": "mine", **body()})
         assert ok(api.get(path(dataset, document)))["id"] == document
 
-    @pytest.mark.parametrize("text", ["[1]", "{", '"text"'])
+    @pytest.mark.parametrize("text", [b"[1]", b"{", b'"text"', b'{"a": "\xff"}'])
     def test_what_is_no_object_is_400(
-        self, sandbox: Sandbox, api: Api, dataset: str, text: str
+        self, sandbox: Sandbox, api: Api, dataset: str, text: bytes
     ) -> None:
         headers = {"Authorization": f"Bearer {api.token}"}
         url = sandbox.url + path(dataset)
         assert requests.post(url, text, headers=headers, timeout=TIMEOUT).status_code == 400
+
+    def test_what_the_gateway_does_not_take_is_413(self, api: Api, dataset: str) -> None:
+        assert api.post(path(dataset), {"text": "x" * 11_000_000}).status_code == 413
 
     def test_needs_the_right(self, nobody: Api, other: Api, dataset: str, published: str) -> None:
         assert nobody.post(path(published), body()).status_code == 401
