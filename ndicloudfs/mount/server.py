@@ -82,12 +82,22 @@ def _run(
         "entry_timeout": _KERNEL_TRUST,
         "allow_other": options.allow_other,
     }
+    answered = False
+
+    def mounted() -> None:
+        nonlocal answered
+        answered = True
+        ready()
+
     try:
-        loaded.run(kind(filesystem, ready), options.mountpoint, fuse_options)
+        loaded.run(kind(filesystem, mounted), options.mountpoint, fuse_options)
     except RuntimeError as error:
-        raise mountpoint.MountError(
-            f"{options.mountpoint} could not be mounted: libfuse gave up with code {error}"
-        ) from None
+        if not answered:
+            raise mountpoint.MountError(
+                f"{options.mountpoint} could not be mounted: libfuse gave up with code {error}"
+            ) from None
+        # libfuse 3 calls it an error when a signal ends the mount, which it then takes away.
+        log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
 
 
 def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
