@@ -12,6 +12,7 @@ import click
 import platformdirs
 
 from ndicloudfs.cache.local import METADATA_TTL, CacheOptions
+from ndicloudfs.cli import quantities
 from ndicloudfs.cli.failure import FAILED, Failure, failure_of
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.mount import mountpoint as points
@@ -43,8 +44,7 @@ def default_cache_folder() -> Path:
 )
 @click.option(
     "--cache-size",
-    metavar="SIZE",
-    callback=lambda _ctx, _param, value: None if value is None else parse_size(value),
+    type=quantities.size,
     help="Most that the cache may take, such as 50GiB."
     "  [default: 20GiB or a quarter of the free space, whichever is less]",
 )
@@ -148,23 +148,3 @@ def umount(mountpoint: str, lazy: bool) -> None:
     Example: ndicloudfs umount ~/ndi
     """
     points.unmount(points.absolute(mountpoint), lazy=lazy)
-
-
-_UNITS = {
-    "": 1,
-    "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
-    "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40,
-}  # fmt: skip
-
-
-def parse_size(text: str) -> int:
-    """A size in bytes from text such as ``500MB`` or ``20GiB``."""
-    number = text.strip().rstrip("bBiIkKmMgGtT ")
-    unit = text.strip()[len(number) :].strip().upper().removesuffix("B")
-    try:
-        size = int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError, OverflowError):
-        raise click.BadParameter(f"{text!r} is not a size such as 500MB or 20GiB") from None
-    if size <= 0:
-        raise click.BadParameter("the size must be more than nothing")
-    return size

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import ipaddress
-import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ndicloudfs.cli import quantities
 from ndicloudfs.cli.failure import Failure
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # Further commands by the module that holds them.
 COMMANDS = {"load": "sandbox_data", "sample": "sandbox_data"}
-
-_UNITS = {"": 1, "b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 class _Commands(click.Group):
@@ -38,26 +36,6 @@ class _Commands(click.Group):
 @click.group(cls=_Commands)
 def sandbox() -> None:
     """Run an NDI Cloud on this machine, to try things out."""
-
-
-def _seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    """``100ms``, ``0.1s`` or ``0.1`` as seconds."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no time; write 100ms, 0.1s or 0.1")
-    return float(match[1]) / (1000 if match[2] == "ms" else 1)
-
-
-def _bandwidth(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
-    """``80MB/s`` or ``80000000`` as bytes per second."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.lower().removesuffix("/s"))
-    if match is None or match[2] not in _UNITS:
-        raise click.BadParameter(f"{text!r} is no bandwidth; write 80MB/s")
-    return float(match[1]) * _UNITS[match[2]]
 
 
 def _pairs(
@@ -88,18 +66,12 @@ def _pairs(
     help="File to write the line to, too, when both ports answer.",
 )
 @click.option("--allow-remote", is_flag=True, help="Permit a host other than this machine.")
-@click.option("--api-latency", callback=_seconds, metavar="TIME", help="Before every API call.")
-@click.option(
-    "--object-latency", callback=_seconds, metavar="TIME", help="Before every object request."
-)
-@click.option(
-    "--object-bandwidth", callback=_bandwidth, metavar="RATE", help="Per connection: 80MB/s."
-)
-@click.option(
-    "--bulk-fetch-per-document", callback=_seconds, metavar="TIME", help="Of a bulk-fetch."
-)
-@click.option("--token-life", callback=_seconds, metavar="TIME", help="Of a token: 3600s.")
-@click.option("--url-life", callback=_seconds, metavar="TIME", help="Of a presigned URL: 3600s.")
+@click.option("--api-latency", type=quantities.time, help="Before every API call.")
+@click.option("--object-latency", type=quantities.time, help="Before every object request.")
+@click.option("--object-bandwidth", type=quantities.rate, help="Per connection: 80MB/s.")
+@click.option("--bulk-fetch-per-document", type=quantities.time, help="Of a bulk-fetch.")
+@click.option("--token-life", type=quantities.time, help="Of a token: 3600s.")
+@click.option("--url-life", type=quantities.time, help="Of a presigned URL: 3600s.")
 @click.option(
     "--delay",
     "delays",
@@ -135,9 +107,9 @@ def serve(
         from ndicloudfs.sandbox.serve import running, write_private  # noqa: PLC0415
     except ImportError as error:
         raise Failure(
-            f"the sandbox needs {error.name}: pip install 'ndicloudfs[sandbox]'"
+            f"The sandbox needs {error.name}: pip install 'ndicloudfs[sandbox]'"
         ) from error
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not is_loopback(host):
         raise click.UsageError(f"{host} is open to other machines; say so with --allow-remote")
     settings = _settings(latencies, delays, variants)
 
@@ -173,7 +145,8 @@ def _settings(
         raise click.UsageError(str(error)) from error
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` can only be this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import time
@@ -18,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from ndicloudfs.cli import quantities
 from ndicloudfs.cli.failure import Failure, failure_of
-from ndicloudfs.cli.mount import parse_size
+from ndicloudfs.cli.sandbox import is_loopback
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import CloudError
 from ndicloudfs.cloud.values import Json, is_cloud_id
@@ -110,8 +110,7 @@ def load(
 @click.option("--files", type=click.IntRange(min=0), help="Number of extra files.")
 @click.option(
     "--file-size",
-    metavar="SIZE",
-    callback=lambda _ctx, _param, value: None if value is None else parse_size(value),
+    type=quantities.size,
     help="Size of each extra file, such as 10MB.  [default: 64KiB]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another seed, other data.")
@@ -168,19 +167,12 @@ def _sandbox(ready_file: Path | None) -> CloudConfig:
             raise Failure(f"{ready_file} was not written by `ndicloudfs sandbox serve`") from error
     config = CloudConfig.from_environment(environ)
     host = urlsplit(config.url).hostname or ""
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise Failure(
             f"{host} is not this machine, and these commands are for a sandbox; "
             "say where it is with --ready-file or NDI_CLOUD_URL"
         )
     return config
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _make(config: CloudConfig, order: _Order, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from ndicloudfs.cli import quantities
 from ndicloudfs.cli.main import ndicloudfs
-from ndicloudfs.cli.mount import parse_size
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,27 @@ from ndicloudfs.cli.mount import parse_size
     ],
 )
 def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
-    assert parse_size(text) == size
+    assert quantities.size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "lots", "GiB", "-1", "0", "5XB", "1e400"])
+@pytest.mark.parametrize("text", ["", "lots", "GiB", "-1", "0", "5XB", "1e400", "5ib"])
 def test_other_text_is_no_size(text: str) -> None:
     with pytest.raises(click.BadParameter):
-        parse_size(text)
+        quantities.size(text)
+
+
+def test_rates_and_times_are_read_as_people_write_them() -> None:
+    assert quantities.rate("80MB/s") == 80e6
+    assert quantities.rate("1.5 MiB/s") == 1.5 * 2**20
+    assert [quantities.time(text) for text in ("100ms", "0.1s", "2")] == [0.1, 0.1, 2]
+    for read, text in (
+        (quantities.rate, "fast"),
+        (quantities.rate, "0"),
+        (quantities.time, "soon"),
+        (quantities.time, "1h"),
+    ):
+        with pytest.raises(click.BadParameter):
+            read(text)
 
 
 def test_an_unknown_mount_option_is_wrong_usage(tmp_path: Path) -> None:
