@@ -273,7 +273,7 @@ class Catalog:
             # Slow on large datasets, up to the gateway's limit (section 4.9): count them ourselves.
             log.info("class counts of dataset %s failed, listing all: %s", dataset_id, error)
             self._crawl(dataset_id)
-            return
+            counts = {}
         self._index.replace_classes(key, dataset_id, counts.items(), self._up.clock())
 
     def _know_class(self, dataset_id: str, class_name: str) -> None:
@@ -284,10 +284,11 @@ class Catalog:
         """List one class by a query, or by listing the whole dataset where that is no dearer."""
         counts = dict(self.classes(dataset_id).items)
         expected = counts.get(class_name, 0)
+        started = self._up.clock()
         if self.anonymous or class_name == UNKNOWN_CLASS or 2 * expected > sum(counts.values()):
             self._crawl(dataset_id)
+            self._index.mark(key, started)  # a class that is counted and has no rows: all there is
             return
-        started = self._up.clock()
         condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
         self._fetch_pages(
             dataset_id,
@@ -295,6 +296,7 @@ class Catalog:
         )
         if self._index.count_seen(dataset_id, started, class_name) < expected:
             self._crawl(dataset_id)
+            self._index.mark(key, started)
         else:
             self._index.finish_class(key, dataset_id, class_name, started)
 
@@ -314,9 +316,7 @@ class Catalog:
                     dataset_id,
                     lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
                 )
-            self._index.finish_dataset(
-                _classes_key(dataset_id), _class_key(dataset_id, ""), dataset_id, started
-            )
+            self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, started)
 
         self._up.flight.run(f"crawl/{dataset_id}", crawl)
 

@@ -125,6 +125,11 @@ class Index:
         row = self._one("SELECT fetched_at FROM listing WHERE key = ?", (key,))
         return None if row is None else row[0]
 
+    def mark(self, key: str, now: float) -> None:
+        """Note that listing ``key`` was fetched, as other work has done."""
+        with self._database.write() as database:
+            _mark(database, key, now)
+
     # Organizations and datasets
 
     def replace_organizations(self, key: str, rows: Iterable[Organization], now: float) -> None:
@@ -207,15 +212,27 @@ class Index:
     ) -> None:
         """Keep ``counts`` (class, documents) as all classes of the dataset."""
         with self._database.write() as database:
-            _replace_classes(database, dataset_id, counts)
+            database.execute("DELETE FROM class_count WHERE dataset_id = ?", (dataset_id,))
+            database.executemany(
+                "INSERT INTO class_count VALUES (?, ?, ?)",
+                [(dataset_id, class_name, count) for class_name, count in counts],
+            )
             _mark(database, key, now)
 
     def class_counts(self, dataset_id: str) -> list[tuple[str, int]]:
-        """Classes and their number of documents, by class."""
+        """Classes and their number of documents, by class.
+
+        A class of documents that are listed is among them, whatever the server counts: rows
+        without a class are counted under that of their body.
+        """
         return self._all(
-            "SELECT class_name, documents FROM class_count WHERE dataset_id = ?"
+            "WITH counted AS"
+            " (SELECT class_name, documents FROM class_count WHERE dataset_id = ?)"
+            " SELECT * FROM counted UNION ALL"
+            " SELECT class_name, count(*) FROM document WHERE dataset_id = ?"
+            "  AND class_name NOT IN (SELECT class_name FROM counted) GROUP BY class_name"
             " ORDER BY class_name",
-            (dataset_id,),
+            (dataset_id, dataset_id),
         )
 
     # Documents
@@ -240,22 +257,16 @@ class Index:
             )
             _mark(database, key, since)
 
-    def finish_dataset(
-        self, classes_key: str, class_key_prefix: str, dataset_id: str, since: float
-    ) -> None:
+    def finish_dataset(self, class_key_prefix: str, dataset_id: str, since: float) -> None:
         """Make the listing of every class whole: documents not seen since ``since`` are gone."""
         with self._database.write() as database:
             database.execute(
                 "DELETE FROM document WHERE dataset_id = ? AND seen_at < ?", (dataset_id, since)
             )
-            counts = database.execute(
-                "SELECT class_name, count(*) FROM document WHERE dataset_id = ?"
-                " GROUP BY class_name",
-                (dataset_id,),
+            classes = database.execute(
+                "SELECT DISTINCT class_name FROM document WHERE dataset_id = ?", (dataset_id,)
             ).fetchall()
-            _replace_classes(database, dataset_id, counts)
-            _mark(database, classes_key, since)
-            for class_name, _ in counts:
+            for (class_name,) in classes:
                 _mark(database, class_key_prefix + class_name, since)
 
     def remove_documents(self, dataset_id: str, ids: Iterable[str]) -> None:
@@ -397,16 +408,6 @@ class Index:
 
 def _mark(database: sqlite3.Connection, key: str, now: float) -> None:
     database.execute("INSERT OR REPLACE INTO listing VALUES (?, ?)", (key, now))
-
-
-def _replace_classes(
-    database: sqlite3.Connection, dataset_id: str, counts: Iterable[tuple[str, int]]
-) -> None:
-    database.execute("DELETE FROM class_count WHERE dataset_id = ?", (dataset_id,))
-    database.executemany(
-        "INSERT INTO class_count VALUES (?, ?, ?)",
-        [(dataset_id, class_name, count) for class_name, count in counts],
-    )
 
 
 def _dataset_row(row: Row) -> DatasetRow:

@@ -40,7 +40,7 @@ def unique_names(rows: Iterable[tuple[str, str]], reserved: Collection[str] = ()
     for id_, name in sorted(rows):
         shown, recognizable = clean(name)
         plain = cut(shown)
-        if not recognizable or plain in names or plain in reserved or is_cloud_id(plain):
+        if not recognizable or plain in names or plain in reserved or _reads_as_id(plain):
             plain = marked(shown, id_)
         names[plain] = id_
     return names
@@ -81,7 +81,7 @@ def document_stem(ndi_id: str, document_id: str, *, first: bool) -> str:
     ``first``: no document of its class with the same ndi id has a smaller cloud id.
     """
     shown, recognizable = clean(ndi_id)
-    if first and recognizable and cut(shown, JSON_SUFFIX) == ndi_id and not is_cloud_id(ndi_id):
+    if first and recognizable and cut(shown, JSON_SUFFIX) == ndi_id and not _reads_as_id(ndi_id):
         return ndi_id
     return marked(shown, document_id, JSON_SUFFIX)
 
@@ -90,6 +90,11 @@ def mark_of(name: str) -> str | None:
     """What stands in the brackets at the end of ``name``, if there are any."""
     match = _MARKED.fullmatch(name)
     return match["mark"] if match else None
+
+
+def _reads_as_id(name: str) -> bool:
+    """Whether ``name`` would be taken for a cloud id, or for a name that was marked with one."""
+    return is_cloud_id(name) or is_cloud_id(mark_of(name) or "")
 
 
 def cut(text: str, room_for: str = "") -> str:
