@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILESYSTEM_TYPE = "fuse.ndicloudfs"
-_MOUNTS = Path("/proc/self/mounts")
+_MOUNTS = "/proc/self/mounts"
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _UNMOUNT_SECONDS = 30.0
 
@@ -31,7 +31,7 @@ class Mount:
 
 def mounts() -> list[Mount]:
     """All mounts that this process sees."""
-    lines = _MOUNTS.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    lines = Path(_MOUNTS).read_bytes().decode("utf-8", "surrogateescape").splitlines()
     return [Mount(*(_unescape(field) for field in line.split(" ")[:3])) for line in lines]
 
 

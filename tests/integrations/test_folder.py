@@ -17,7 +17,12 @@ from pyfakefs.helpers import reset_ids, set_uid
 from ndicloudfs.cloud.values import is_ndi_id
 from ndicloudfs.integrations.folder import FolderError, scan
 
-ROOT = Path("/study")
+
+def root() -> Path:
+    """The folder; before Python 3.12 a path made outside the test is of the real file system."""
+    return Path("/study")
+
+
 SESSION = "41269430c597c3e6_c0c9895d35d19b54"
 UID = "41269430c7aed020_40dc5489899dc92a"
 
@@ -38,7 +43,7 @@ def with_file(uid: str, *, bare: bool) -> dict[str, Any]:
 
 def write(fs: FakeFilesystem, name: str, content: object) -> None:
     text = content if isinstance(content, (str, bytes)) else json.dumps(content)
-    fs.create_file(ROOT / name, contents=text)
+    fs.create_file(root() / name, contents=text)
 
 
 def generic_names(documents: list[dict[str, Any]]) -> list[str]:
@@ -57,26 +62,26 @@ def test_documents_go_in_as_they_are(fs: FakeFilesystem) -> None:
         subject={"local_identifier": "rat1@lab.example.org", "é": [1, None, {}]}, depends_on={}
     )
     write(fs, "one.json", odd)
-    folder = scan(ROOT)
+    folder = scan(root())
     assert (list(folder.documents()), folder.objects) == ([odd], ())
 
 
 def test_the_wrapper_of_bulk_fetch_is_taken_off(fs: FakeFilesystem) -> None:
     wrapped = {"id": "68c0" * 6, "ndiId": "", "name": "", "className": "subject", "datasetId": ""}
     write(fs, "one.json", {**wrapped, "data": body()})
-    assert list(scan(ROOT).documents()) == [body()]
+    assert list(scan(root()).documents()) == [body()]
 
 
 def test_recorded_documents_of_the_service_are_recognised(fs: FakeFilesystem) -> None:
     write(fs, "deep/er/one.json", {"data": body(openminds={"fields": {}}), "id": "1" * 24})
-    assert [one["openminds"] for one in scan(ROOT).documents()] == [{"fields": {}}]
+    assert [one["openminds"] for one in scan(root()).documents()] == [{"fields": {}}]
 
 
 def test_nan_of_matlab_becomes_the_sentinel_of_the_server(fs: FakeFilesystem) -> None:
     text = json.dumps(body(x=[float("nan"), float("inf"), float("-inf")]))
     assert "NaN, Infinity, -Infinity" in text
     write(fs, "one.json", text)
-    (document,) = scan(ROOT).documents()
+    (document,) = scan(root()).documents()
     assert document["x"] == ["__NDI__NaN__", "__NDI__Infinity__", "__NDI__-Infinity__"]
 
 
@@ -99,7 +104,7 @@ def test_json_that_is_no_document_becomes_a_generic_file(
     fs: FakeFilesystem, content: str | bytes
 ) -> None:
     write(fs, "sub/x.json", content)
-    folder = scan(ROOT)
+    folder = scan(root())
     assert generic_names(list(folder.documents())) == ["x.json"]
     assert folder.objects[0].open().read() == (
         content if isinstance(content, bytes) else content.encode()
@@ -110,7 +115,7 @@ def test_other_files_become_generic_files(fs: FakeFilesystem) -> None:
     write(fs, "a/Käfig 3.txt", "one")
     write(fs, "b/Käfig 3.txt", "two")
     write(fs, "one.json", body())
-    folder = scan(ROOT)
+    folder = scan(root())
     documents = list(folder.documents())
     assert folder.document_count == len(documents) == 3
     assert generic_names(documents) == ["Käfig 3.txt", "Käfig 3.txt"]
@@ -129,7 +134,7 @@ def test_a_file_named_by_a_uid_is_the_object_of_its_document(
 ) -> None:
     write(fs, "files/" + UID, "recording")
     write(fs, "one.json", with_file(UID, bare=bare))
-    folder = scan(ROOT)
+    folder = scan(root())
     assert list(folder.documents()) == [with_file(UID, bare=bare)]
     assert [(item.uid, item.size) for item in folder.objects] == [(UID, 9)]
 
@@ -139,7 +144,7 @@ def test_a_uid_claimed_twice_is_an_error(fs: FakeFilesystem) -> None:
     write(fs, "b/" + UID, "y")
     write(fs, "one.json", with_file(UID, bare=True))
     with pytest.raises(FolderError, match=f"a/{UID} and /study/b/{UID}"):
-        scan(ROOT)
+        scan(root())
 
 
 def test_a_copy_of_a_folder_gives_the_same_documents(tmp_path: Path) -> None:
@@ -156,9 +161,9 @@ def test_a_copy_of_a_folder_gives_the_same_documents(tmp_path: Path) -> None:
 
 def test_links_are_refused_by_name(fs: FakeFilesystem) -> None:
     write(fs, "a.txt", "x")
-    fs.create_symlink(ROOT / "link", ROOT / "a.txt")
+    fs.create_symlink(root() / "link", root() / "a.txt")
     with pytest.raises(FolderError, match="/study/link is a symbolic link"):
-        scan(ROOT)
+        scan(root())
 
 
 def test_sockets_and_pipes_are_refused_by_name(tmp_path: Path) -> None:
@@ -177,14 +182,14 @@ def test_unreadable_files_are_refused_by_name(
     fs: FakeFilesystem, ordinary_user: None, name: str
 ) -> None:
     write(fs, name, "x")
-    (ROOT / name).chmod(0)
+    (root() / name).chmod(0)
     with pytest.raises(FolderError, match=f"/study/{name} cannot be read: permission denied"):
-        scan(ROOT)
+        scan(root())
 
 
 def test_a_missing_folder_is_an_error(fs: FakeFilesystem) -> None:
     with pytest.raises(FolderError, match="/study cannot be read: no such file"):
-        scan(ROOT)
+        scan(root())
 
 
 def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 
 def test_a_document_that_changed_meanwhile_is_an_error(fs: FakeFilesystem) -> None:
     write(fs, "one.json", body())
-    folder = scan(ROOT)
-    (ROOT / "one.json").write_text("gone")
+    folder = scan(root())
+    (root() / "one.json").write_text("gone")
     with pytest.raises(FolderError, match=r"one\.json is no NDI document any more"):
         list(folder.documents())
