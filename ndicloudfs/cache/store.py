@@ -15,6 +15,7 @@ import logging
 import shutil
 import sqlite3
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ _HEADER = struct.Struct("<4sIQ")  # magic, CRC-32 of the data, length of the dat
 _MAGIC = b"ndi1"
 _THREADS = 4
 _BUSY_SECONDS = 2.0  # a reader rather fetches again than waits longer for the database
+_CLOSE_SECONDS = 30.0  # for what the threads are at
 _FAILURES = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
 
 
@@ -75,13 +77,7 @@ class Store:
         self.limit = default_limit(folder) if limit is None else limit
         self._warned = False
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ndi-store")
-        self._cache = diskcache.Cache(
-            str(folder),
-            timeout=_BUSY_SECONDS,
-            disk=_BytesDisk,
-            size_limit=self.limit,
-            eviction_policy="least-recently-used",
-        )
+        self._cache = self._pool.submit(self._open).result()
 
     def get(self, key: str) -> bytes | None:
         """The bytes under ``key``, or None where there are none or they are damaged."""
@@ -110,8 +106,24 @@ class Store:
 
     def close(self) -> None:
         """Close the database; what is kept stays."""
-        self._pool.submit(self._cache.close).result()
+        together = threading.Barrier(_THREADS)
+
+        def close_own_connection() -> None:
+            together.wait(_CLOSE_SECONDS)  # so that every thread of the pool takes one
+            self._cache.close()
+
+        for closing in [self._pool.submit(close_own_connection) for _ in range(_THREADS)]:
+            closing.result()
         self._pool.shutdown()
+
+    def _open(self) -> diskcache.Cache:
+        return diskcache.Cache(
+            str(self.folder),
+            timeout=_BUSY_SECONDS,
+            disk=_BytesDisk,
+            size_limit=self.limit,
+            eviction_policy="least-recently-used",
+        )
 
     def _get(self, key: str) -> bytes | None:
         packed = self._cache.get(key)
