@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 
 from ndicloudfs.cache.catalog import Catalog, Upstream
 from ndicloudfs.cache.flight import wait
@@ -36,6 +37,10 @@ _SMALLER = 8
 _TOO_MUCH = (ServerFault, BadAnswer, TimedOut, Refused)
 
 
+class HollowBody(BadAnswer):
+    """The server sends a document without its content, also when it is asked again."""
+
+
 class Bodies:
     """The bodies of documents, as bytes of a file."""
 
@@ -49,7 +54,7 @@ class Bodies:
         self._up = upstream
         self._patience = patience
         self._lock = threading.Lock()
-        self._coming: dict[tuple[str, str], Future[dict[str, bytes]]] = {}
+        self._coming: dict[tuple[str, str], Future[_Batch]] = {}
 
     def described(self, dataset_id: str, document_id: str) -> DocumentRow:
         """The document with its size, time and files known. Raises ``NotFound``."""
@@ -80,8 +85,12 @@ class Bodies:
         """Make size, time and files known of every document of a class."""
         for row in self._catalog.documents(dataset_id, class_name):
             if row.size is None:
-                with suppress(NotFound):  # deleted since it was listed
+                try:
                     self.described(dataset_id, row.id)
+                except NotFound:  # deleted since it was listed
+                    pass
+                except HollowBody as error:  # one odd document does not hide the others
+                    log.warning("its files are not shown: %s", error)
 
     def _key(self, dataset_id: str, document_id: str) -> str:
         return f"body/{self._up.cloud.config.host}/{dataset_id}/{document_id}"
@@ -105,22 +114,26 @@ class Bodies:
         with self._lock:
             coming = self._coming.get((dataset_id, document_id))
             if coming is None:
-                mine: Future[dict[str, bytes]] = Future()
+                mine: Future[_Batch] = Future()
                 batch = self._batch(dataset_id, document_id)
                 self._coming.update({(dataset_id, id_): mine for id_ in batch})
         if coming is not None:
-            bodies = wait(coming, self._patience, f"Document {document_id}")
+            got = wait(coming, self._patience, f"Document {document_id}")
         else:
             try:
-                bodies = self._fetch_batch(dataset_id, batch)
+                got = self._fetch_batch(dataset_id, batch)
             except BaseException as error:
                 self._settle(dataset_id, batch)
                 mine.set_exception(error)
                 raise
             self._settle(dataset_id, batch)
-            mine.set_result(bodies)
-        if document_id in bodies:
-            return bodies[document_id]
+            mine.set_result(got)
+        if document_id in got.bodies:
+            return got.bodies[document_id]
+        if document_id in got.hollow:
+            raise HollowBody(
+                f"The server sends document {document_id} without its content; try again later"
+            )
         if coming is not None:  # the other thread's batch was cut down: it is ours to fetch now
             return self._fetch(dataset_id, document_id)
         raise _gone(dataset_id, document_id)
@@ -145,7 +158,7 @@ class Bodies:
                 batch.append(other.id)
         return batch
 
-    def _fetch_batch(self, dataset_id: str, batch: list[str]) -> dict[str, bytes]:
+    def _fetch_batch(self, dataset_id: str, batch: list[str]) -> _Batch:
         """Fetch a batch; where the server cannot answer, a smaller one with the same head."""
         while True:
             try:
@@ -156,20 +169,18 @@ class Bodies:
                 log.info("%d documents at once failed, asking for fewer: %s", len(batch), error)
                 batch = batch[: max(1, len(batch) // _SMALLER)]
 
-    def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> dict[str, bytes]:
+    def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> _Batch:
         fetched = self._ask(dataset_id, batch)
-        found = list(fetched.documents)
+        found, hollow = list(fetched.documents), set(fetched.hollow)
         missing = _missing(batch, fetched)
         if missing:
             # Bulk-fetch leaves out without a word what it does not have, and at times what it
             # has (sections 5.8 and 12, #916): only twice missing is gone.
             again = self._ask(dataset_id, missing)
             found += again.documents
+            hollow |= set(again.hollow)
             self._catalog.forget_documents(dataset_id, _missing(missing, again))
-        bodies = self._keep(dataset_id, found)
-        if batch[0] in fetched.hollow:
-            raise BadAnswer(f"The server sends document {batch[0]} without its content; try again")
-        return bodies
+        return _Batch(self._keep(dataset_id, found), hollow)
 
     def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
         return self._up.uplink.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
@@ -185,6 +196,14 @@ class Bodies:
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
         self._index.put_bodies(dataset_id, facts, self._up.clock())
         return bodies
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a batch brought: bodies by cloud id, and the ids that came hollow."""
+
+    bodies: dict[str, bytes]
+    hollow: set[str]
 
 
 def _missing(asked: list[str], fetched: Fetched) -> list[str]:

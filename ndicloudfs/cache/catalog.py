@@ -24,6 +24,7 @@ from ndicloudfs.cloud.errors import (
     CloudError,
     NotFound,
     NotSignedIn,
+    PermissionDenied,
     ServerFault,
     TimedOut,
     Unreachable,
@@ -47,6 +48,7 @@ class Upstream:
 
     cloud: NdiCloud
     uplink: Uplink
+    object_uplink: Uplink  # another machine: a firewall may let through one and not the other
     flight: SingleFlight
     pool: ThreadPoolExecutor
     clock: Callable[[], float]
@@ -126,7 +128,12 @@ class Catalog:
             return row
         try:
             self.fields(dataset_id)
-        except (NotFound, NotSignedIn):
+        except (NotFound, NotSignedIn, PermissionDenied) as error:
+            # Section 11: data without right are a 401, 403 or 404. A 401 may also be the end of
+            # a token that nothing renews, and then the reader must know.
+            only_a_token = not self.anonymous and not self._up.cloud.config.password
+            if isinstance(error, NotSignedIn) and only_a_token:
+                raise
             with self._lock:
                 self._absent["dataset", dataset_id] = True
             return None

@@ -46,10 +46,12 @@ class LocalCache:
         self.account = cloud.account.email or ANONYMOUS
         options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._uplink = Uplink(time.monotonic)
+        self._object_uplink = Uplink(time.monotonic)
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
         upstream = Upstream(
             cloud=cloud,
             uplink=self._uplink,
+            object_uplink=self._object_uplink,
             flight=SingleFlight(PATIENCE),
             pool=self._pool,
             clock=clock,
@@ -73,8 +75,8 @@ class LocalCache:
 
     @property
     def outage(self) -> CloudError | None:
-        """Why the server cannot be reached at the moment, or None."""
-        return self._uplink.down
+        """Why the server or its object store cannot be reached at the moment, or None."""
+        return self._uplink.down or self._object_uplink.down
 
     def used(self) -> int:
         """Bytes that bodies and blocks take."""

@@ -65,7 +65,9 @@ class Objects:
         self._missing: TTLCache[tuple[str, str], str] = TTLCache(
             100_000, MISSING_FOR, timer=upstream.clock
         )
+        self._noted_missing: LRUCache[tuple[str, str], bool] = LRUCache(100_000)
         self._unknown_sizes: dict[str, int] = {}
+        self._unlisted: TTLCache[str, bool] = TTLCache(1000, upstream.ttl, timer=upstream.clock)
         self._memory: LRUCache[tuple[str, str, int], bytes] = LRUCache(MEMORY, getsizeof=len)
         self._coming: dict[tuple[str, str, int], Future[bytes]] = {}
 
@@ -77,6 +79,8 @@ class Objects:
             try:
                 self._catalog.fetch_detail(dataset_id)
             except (ServerFault, TimedOut, BadAnswer) as error:
+                with self._lock:
+                    self._unlisted[dataset_id] = True  # it failed for long: not once per file
                 log.info("sizes of dataset %s are asked one by one: %s", dataset_id, error)
             known = self._index.object_size(dataset_id, uid)
         if known is None:
@@ -122,16 +126,21 @@ class Objects:
         return range(numbers.start, numbers.start + on_disk)
 
     def fetch(self, dataset_id: str, uid: str, size: int, numbers: range) -> dict[int, bytes]:
-        """Fetch the first of ``numbers``, none of which are at hand, and those behind it.
+        """Fetch the first of ``numbers``, none of which was at hand, and those behind it.
 
         One range, up to the first block that another thread is fetching; where that is the very
         first, it is waited for. Answers with the first block and any that came with it.
         """
         with self._lock:
+            # A block leaves _coming after it is in memory: here it is in one of the two.
+            block: bytes | None = self._memory.get((dataset_id, uid, numbers.start))
+            if block is not None:
+                return {numbers.start: block}
             coming = self._coming.get((dataset_id, uid, numbers.start))
             mine = numbers
             for number in numbers:
-                if (dataset_id, uid, number) in self._coming:
+                place = (dataset_id, uid, number)
+                if place in self._coming or place in self._memory:
                     mine = range(numbers.start, number)
                     break
             futures: dict[int, Future[bytes]] = {number: Future() for number in mine}
@@ -161,6 +170,8 @@ class Objects:
         start = numbers.start * BLOCK
         length = min(numbers.stop * BLOCK, size) - start
         got = self._read(dataset_id, uid, start, length)
+        if got.total != size:  # a proxy may have answered: once more
+            got = self._read(dataset_id, uid, start, length)
         if got.total != size or len(got.data) != length:
             raise BadAnswer(
                 f"File {uid}: the object store sent {len(got.data)} of {length} bytes"
@@ -195,6 +206,14 @@ class Objects:
 
         def first_block() -> int:
             got = self._read(dataset_id, uid, 0, BLOCK)
+            known = self._index.object_size(dataset_id, uid)
+            stated = known[0] if known else self._lease(dataset_id, uid).size
+            if stated not in (None, got.total):
+                # Either the size is stated wrongly, or a proxy has answered: what came must come
+                # again to be believed.
+                first, got = got.total, self._read(dataset_id, uid, 0, BLOCK)
+                if got.total not in (first, stated):
+                    raise BadAnswer(f"File {uid}: the object store sends one thing, then another")
             if len(got.data) != min(BLOCK, got.total):
                 raise BadAnswer(f"File {uid}: the object store sent {len(got.data)} bytes")
             self._keep_blocks(dataset_id, uid, 0, got.data)
@@ -207,7 +226,7 @@ class Objects:
         with self._lock:
             count = self._unknown_sizes.get(dataset_id, 0) + 1
             self._unknown_sizes[dataset_id] = count
-        return count >= SIZES_BEFORE_DETAIL
+            return count >= SIZES_BEFORE_DETAIL and dataset_id not in self._unlisted
 
     def _read(self, dataset_id: str, uid: str, start: int, length: int) -> ObjectRange:
         """Read a range; a URL that has expired is renewed once (section 6.5)."""
@@ -227,7 +246,9 @@ class Objects:
         if url is None:
             raise self._note_missing(dataset_id, uid)
         try:
-            return self._up.uplink.call(lambda: self._up.cloud.objects.read(url, start, length))
+            return self._up.object_uplink.call(
+                lambda: self._up.cloud.objects.read(url, start, length)
+            )
         except ObjectMissing:
             raise self._note_missing(dataset_id, uid) from None
 
@@ -254,9 +275,10 @@ class Objects:
     def _note_missing(self, dataset_id: str, uid: str) -> ObjectMissing:
         message = f"File {uid} of dataset {dataset_id} has no bytes on the server"
         with self._lock:
-            known = (dataset_id, uid) in self._missing
             self._missing[dataset_id, uid] = message
-        if not known:
+            noted = (dataset_id, uid) in self._noted_missing
+            self._noted_missing[dataset_id, uid] = True
+        if not noted:
             log.warning("%s: it was never uploaded, or has not arrived yet", message)
         return ObjectMissing(message)
 
