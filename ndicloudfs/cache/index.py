@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ndicloudfs.cache.database import Database
 from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cloud.values import DatasetRow, Json, Organization, Summary
 
 Row: TypeAlias = tuple[Any, ...]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -108,6 +111,23 @@ class BodyFacts:
     files: tuple[FileLink, ...]
 
 
+def _whatever_the_disk_does(
+    method: Callable[Concatenate[Index, Given], Result],
+) -> Callable[Concatenate[Index, Given], Result]:
+    """Run ``method``, which is one transaction, again in memory where the file fails it."""
+
+    @wraps(method)
+    def run(self: Index, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return method(self, *args, **kwargs)
+        except sqlite3.DatabaseError as error:
+            if not self.give_up_file(error):
+                raise
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class Index:
     """Typed questions to the index; every method is one short transaction."""
 
@@ -118,6 +138,10 @@ class Index:
         """Close the file."""
         self._database.close()
 
+    def give_up_file(self, error: sqlite3.Error) -> bool:
+        """Go on in memory where ``error`` is the disk's or the file's; whether it is."""
+        return self._database.give_up_file(error)
+
     # Listings
 
     def fetched_at(self, key: str) -> float | None:
@@ -125,6 +149,7 @@ class Index:
         row = self._one("SELECT fetched_at FROM listing WHERE key = ?", (key,))
         return None if row is None else row[0]
 
+    @_whatever_the_disk_does
     def mark(self, key: str, now: float) -> None:
         """Note that listing ``key`` was fetched, as other work has done."""
         with self._database.write() as database:
@@ -132,6 +157,7 @@ class Index:
 
     # Organizations and datasets
 
+    @_whatever_the_disk_does
     def replace_organizations(self, key: str, rows: Iterable[Organization], now: float) -> None:
         """Keep ``rows`` as all organizations of the account."""
         with self._database.write() as database:
@@ -147,6 +173,7 @@ class Index:
         rows = self._all("SELECT id, name, can_upload FROM organization ORDER BY id")
         return [Organization(id_, name, bool(upload)) for id_, name, upload in rows]
 
+    @_whatever_the_disk_does
     def replace_datasets(self, key: str, rows: Iterable[DatasetRow], now: float) -> None:
         """Keep ``rows`` as the whole of dataset list ``key``."""
         with self._database.write() as database:
@@ -178,6 +205,7 @@ class Index:
         )
         return None if row is None else _dataset_row(row)
 
+    @_whatever_the_disk_does
     def put_detail(
         self,
         key: str,
@@ -207,6 +235,7 @@ class Index:
 
     # Classes
 
+    @_whatever_the_disk_does
     def replace_classes(
         self, key: str, dataset_id: str, counts: Iterable[tuple[str, int]], now: float
     ) -> None:
@@ -237,6 +266,7 @@ class Index:
 
     # Documents
 
+    @_whatever_the_disk_does
     def put_summaries(self, dataset_id: str, summaries: Iterable[Summary], now: float) -> None:
         """Add or update documents; what is known of a body stays."""
         with self._database.write() as database:
@@ -248,6 +278,7 @@ class Index:
                 [(dataset_id, s.id, s.ndi_id, s.class_name, s.name, now) for s in summaries],
             )
 
+    @_whatever_the_disk_does
     def finish_class(self, key: str, dataset_id: str, class_name: str, since: float) -> None:
         """Make the class's listing whole: documents not seen since ``since`` are gone."""
         with self._database.write() as database:
@@ -257,6 +288,7 @@ class Index:
             )
             _mark(database, key, since)
 
+    @_whatever_the_disk_does
     def finish_dataset(self, class_key_prefix: str, dataset_id: str, since: float) -> None:
         """Make the listing of every class whole: documents not seen since ``since`` are gone."""
         with self._database.write() as database:
@@ -269,6 +301,7 @@ class Index:
             for (class_name,) in classes:
                 _mark(database, class_key_prefix + class_name, since)
 
+    @_whatever_the_disk_does
     def remove_documents(self, dataset_id: str, ids: Iterable[str]) -> None:
         """Forget documents that are no longer on the server."""
         with self._database.write() as database:
@@ -331,6 +364,7 @@ class Index:
 
     # Bodies
 
+    @_whatever_the_disk_does
     def put_bodies(self, dataset_id: str, bodies: Sequence[BodyFacts], now: float) -> None:
         """Keep what was learnt from fetched bodies."""
         with self._database.write() as database:
@@ -388,6 +422,7 @@ class Index:
         )
         return None if row is None else (row[0], bool(row[1]))
 
+    @_whatever_the_disk_does
     def put_object_size(self, dataset_id: str, uid: str, size: int, *, verified: bool) -> None:
         """Keep the size of an object in bytes."""
         with self._database.write() as database:
@@ -396,11 +431,13 @@ class Index:
                 (dataset_id, uid, size, verified),
             )
 
+    @_whatever_the_disk_does
     def _one(self, sql: str, values: Sequence[object] = ()) -> Row | None:
         with self._database.read() as database:
             row: Row | None = database.execute(sql, values).fetchone()
             return row
 
+    @_whatever_the_disk_does
     def _all(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         with self._database.read() as database:
             return database.execute(sql, values).fetchall()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from ndicloudfs.cache.bodies import Bodies
@@ -18,6 +22,8 @@ from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import CloudError
+
+log = logging.getLogger(__name__)
 
 ANONYMOUS = "anonymous"
 METADATA_TTL = 60.0  # s
@@ -43,8 +49,7 @@ class LocalCache:
         self, cloud: NdiCloud, options: CacheOptions, clock: Callable[[], float] = time.time
     ) -> None:
         self.host = cloud.config.host
-        self.account = cloud.account.email or ANONYMOUS
-        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.account = _account_name(cloud)
         self._uplink = Uplink(time.monotonic)
         self._object_uplink = Uplink(time.monotonic)
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
@@ -57,8 +62,16 @@ class LocalCache:
             clock=clock,
             ttl=options.metadata_ttl,
         )
-        self._index = Index(index_path(options.folder, self.host, self.account))
-        self._store = Store(options.folder / "blocks", options.limit)
+        self._temporary: TemporaryDirectory[str] | None = None
+        try:
+            self._index, self._store = self._open(options.folder, options.limit)
+        except (OSError, sqlite3.Error) as error:
+            self._temporary = TemporaryDirectory(prefix="ndicloudfs-")
+            log.warning(
+                "the cache folder %s cannot be used, caching in %s until the mount ends: %s",
+                *(options.folder, self._temporary.name, error),
+            )
+            self._index, self._store = self._open(Path(self._temporary.name), options.limit)
         self.catalog = Catalog(self._index, upstream)
         self.bodies = Bodies(self._index, self._store, self.catalog, upstream, PATIENCE)
         self.objects = Objects(self._index, self._store, self.catalog, upstream, PATIENCE)
@@ -91,6 +104,24 @@ class LocalCache:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         self._index.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _open(self, folder: Path, limit: int | None) -> tuple[Index, Store]:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        index = Index(index_path(folder, self.host, self.account))
+        try:
+            return index, Store(folder / "blocks", limit)
+        except BaseException:
+            index.close()
+            raise
+
+
+def _account_name(cloud: NdiCloud) -> str:
+    """Whose index it is: the e-mail address, else what tells one token from another."""
+    if cloud.account.email or cloud.account.anonymous:
+        return cloud.account.email or ANONYMOUS
+    return f"token-{sha256(cloud.config.token.encode()).hexdigest()[:16]}"
 
 
 def index_path(folder: Path, host: str, account: str) -> Path:

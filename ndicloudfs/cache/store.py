@@ -71,13 +71,25 @@ class Store:
     """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
-        """``limit``: size limit in bytes, ``default_limit`` when None."""
+        """``limit``: size limit in bytes, ``default_limit`` when None.
+
+        A damaged store is started afresh. Raises OSError or sqlite3.Error where there can be none.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
         self.limit = default_limit(folder) if limit is None else limit
         self._warned = False
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ndi-store")
-        self._cache = self._pool.submit(self._open).result()
+        try:
+            self._cache = self._pool.submit(self._open).result()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                self._pool.shutdown()
+                raise
+            log.info("the cache in %s is damaged and is started afresh: %s", folder, error)
+            shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+            self._cache = self._pool.submit(self._open).result()
 
     def get(self, key: str) -> bytes | None:
         """The bytes under ``key``, or None where there are none or they are damaged."""
