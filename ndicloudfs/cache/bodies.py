@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
 from ndicloudfs.cache.flight import wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
 from ndicloudfs.cache.rendering import FileLink, render
@@ -24,7 +24,6 @@ from ndicloudfs.cloud.errors import (
     NotFound,
     Refused,
     ServerFault,
-    TimedOut,
 )
 from ndicloudfs.cloud.values import Document, Fetched
 
@@ -34,7 +33,8 @@ log = logging.getLogger(__name__)
 BATCH = 200
 # A batch that the server cannot answer is cut down until the one document that is wanted is alone.
 _SMALLER = 8
-_TOO_MUCH = (ServerFault, BadAnswer, TimedOut, Refused)
+# Not a time-out of ours: the gateway's own (504) comes first, and the reader has waited enough.
+_TOO_MUCH = (ServerFault, BadAnswer, Refused)
 
 
 class HollowBody(BadAnswer):
@@ -55,14 +55,28 @@ class Bodies:
         self._patience = patience
         self._lock = threading.Lock()
         self._coming: dict[tuple[str, str], Future[_Batch]] = {}
+        self._renewing: set[tuple[str, str]] = set()
 
     def described(self, dataset_id: str, document_id: str) -> DocumentRow:
         """The document with its size, time and files known. Raises ``NotFound``."""
         row = self._catalog.known_document(dataset_id, document_id)
-        if row is None or row.size is None:
+        if row is None or row.size is None or row.body_at is None:
             self._fetch(dataset_id, document_id)
-            row = self._catalog.known_document(dataset_id, document_id)
-        if row is None:
+        else:
+            age = self._up.age(row.body_at)
+            if age <= self._up.ttl:
+                return row
+            if age <= max(TOO_OLD, self._up.ttl):
+                self._renew(dataset_id, document_id)
+                return row
+            try:
+                self._fetch(dataset_id, document_id)
+            except CloudError as error:
+                if not error.retryable:
+                    raise
+                log.info("document %s could not be refreshed: %s", document_id, error)
+        row = self._catalog.known_document(dataset_id, document_id)
+        if row is None or row.size is None:
             raise _gone(dataset_id, document_id)
         return row
 
@@ -72,8 +86,6 @@ class Bodies:
         data = self._store.get(self._key(dataset_id, document_id))
         if data is None or len(data) != row.size:
             return self._fetch(dataset_id, document_id)
-        if row.body_at is None or self._up.clock() - row.body_at > self._up.ttl:
-            self._renew(dataset_id, document_id)
         return data
 
     def files(self, dataset_id: str, document_id: str) -> list[FileLink]:
@@ -84,7 +96,7 @@ class Bodies:
     def describe_class(self, dataset_id: str, class_name: str) -> None:
         """Make size, time and files known of every document of a class."""
         for row in self._catalog.documents(dataset_id, class_name):
-            if row.size is None:
+            if row.body_at is None or self._up.age(row.body_at) > self._up.ttl:
                 try:
                     self.described(dataset_id, row.id)
                 except NotFound:  # deleted since it was listed
@@ -96,15 +108,24 @@ class Bodies:
         return f"body/{self._up.cloud.config.host}/{dataset_id}/{document_id}"
 
     def _renew(self, dataset_id: str, document_id: str) -> None:
+        """Fetch a body again in the background, with its neighbours that are as old."""
+        place = (dataset_id, document_id)
         with self._lock:
-            if (dataset_id, document_id) in self._coming:
+            if place in self._coming or place in self._renewing:
                 return
+            self._renewing.add(place)
 
         def run() -> None:
             try:
-                self._fetch(dataset_id, document_id)
+                row = self._catalog.known_document(dataset_id, document_id)
+                # A reader may be faster than the server: what was queued may have come meanwhile.
+                if row is None or row.body_at is None or self._up.age(row.body_at) > self._up.ttl:
+                    self._fetch(dataset_id, document_id)
             except CloudError as error:
                 log.info("document %s could not be refreshed: %s", document_id, error)
+            finally:
+                with self._lock:
+                    self._renewing.discard(place)
 
         with suppress(RuntimeError):  # the pool is closed: the mount is going away
             self._up.pool.submit(run)
@@ -149,11 +170,10 @@ class Bodies:
         batch = [document_id]
         if row is None:
             return batch
-        stale = self._up.clock() - self._up.ttl
         for other in self._catalog.neighbours(dataset_id, row, BATCH - 1):
-            wanted = other.size is None or (
-                row.size is not None and (other.body_at is None or other.body_at < stale)
-            )
+            unknown = other.body_at is None
+            old = other.body_at is not None and self._up.age(other.body_at) > self._up.ttl
+            wanted = unknown or (old and row.body_at is not None)
             if wanted and (dataset_id, other.id) not in self._coming:
                 batch.append(other.id)
         return batch
@@ -183,7 +203,7 @@ class Bodies:
         return _Batch(self._keep(dataset_id, found), hollow)
 
     def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
-        return self._up.uplink.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
+        return self._up.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
     def _keep(self, dataset_id: str, found: Iterable[Document]) -> dict[str, bytes]:
         bodies, facts = {}, []

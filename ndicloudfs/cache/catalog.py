@@ -21,6 +21,7 @@ from ndicloudfs.cache.flight import SingleFlight, Uplink
 from ndicloudfs.cache.index import DocumentRow, Index
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import (
+    BadAnswer,
     CloudError,
     NotFound,
     NotSignedIn,
@@ -37,6 +38,9 @@ Item = TypeVar("Item")
 
 PAGE_SIZE = 1000  # the server's cap, section 5.1
 PAGES_IN_PARALLEL = 4  # section 8.4: 3 to 6 are in use, more was called risky
+# What is older (s) than this is only served where nothing newer can be had: somebody who comes
+# back after a night must not see yesterday's state first.
+TOO_OLD = 3600.0
 _MOST_PAGES = 1000  # no dataset has a million documents; a server that repeats itself ends here
 _ORGANIZATIONS = "organizations"
 _PUBLISHED = "published"
@@ -51,8 +55,20 @@ class Upstream:
     object_uplink: Uplink  # another machine: a firewall may let through one and not the other
     flight: SingleFlight
     pool: ThreadPoolExecutor
+    stopping: threading.Event  # the mount goes away: long work ends early
     clock: Callable[[], float]
     ttl: float  # seconds for which what was fetched is believed
+
+    def age(self, fetched_at: float) -> float:
+        """Seconds since ``fetched_at``; for ever where the clock has been set back since."""
+        age = self.clock() - fetched_at
+        return age if age >= 0 else float("inf")
+
+    def call(self, work: Callable[[], Item]) -> Item:
+        """Run ``work``, which talks to the API; raises ``Unreachable`` once the mount ends."""
+        if self.stopping.is_set():
+            raise Unreachable("The mount is ending; nothing more is fetched")
+        return self.uplink.call(work)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,34 +165,25 @@ class Catalog:
         known = self._index.dataset_fields(dataset_id)
         if known is None:
             self.fetch_detail(dataset_id)
-        elif row is not None and row.updated_at != known.get("updatedAt"):
-            self._in_background(
-                f"detail/{dataset_id}", lambda: self.fetch_detail(dataset_id, renew=True)
-            )
+        elif row is not None and row.updated_at not in (known.get("updatedAt"), ""):
+            self._in_background(_detail_key(dataset_id), lambda: self._fetch_detail(dataset_id))
         fields = self._index.dataset_fields(dataset_id)
         if fields is None:
             raise NotFound(f"Dataset {dataset_id} is not on the server")
         return fields
 
-    def fetch_detail(self, dataset_id: str, *, renew: bool = False) -> None:
-        """Fetch dataset detail: the metadata and the only list of object sizes there is.
+    def fetch_detail(self, dataset_id: str) -> None:
+        """Make dataset detail known: the metadata and the only list of object sizes there is.
 
         A call of megabytes and seconds for a large dataset (section 4.3).
         """
-        key = f"detail/{dataset_id}"
+        key = _detail_key(dataset_id)
 
-        def fetch() -> None:
-            if not renew and self._index.fetched_at(key) is not None:
-                return
-            detail = self._up.uplink.call(lambda: self._up.cloud.datasets.detail(dataset_id))
-            sizes = [
-                (entry.uid, entry.size)
-                for entry in detail.files
-                if entry.size is not None and entry.uploaded is not False
-            ]
-            self._index.put_detail(key, dataset_id, detail.fields, sizes, self._up.clock())
+        def first() -> None:
+            if self._index.fetched_at(key) is None:
+                self._fetch_detail(dataset_id)
 
-        self._up.flight.run(key, fetch)
+        self._up.flight.run(key, first)
 
     # Classes and documents
 
@@ -232,7 +239,14 @@ class Catalog:
                     fetch()
 
             self._up.flight.run(key, first)
-        elif self._up.clock() - fetched_at > self._up.ttl:
+        elif self._up.age(fetched_at) > max(TOO_OLD, self._up.ttl):
+            try:
+                self._up.flight.run(key, fetch)
+            except CloudError as error:
+                if not error.retryable:
+                    raise
+                log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
+        elif self._up.age(fetched_at) > self._up.ttl:
             self._in_background(key, fetch)
 
     def _listing(self, key: str, load: Callable[[], list[Item]]) -> Listing[Item]:
@@ -246,7 +260,8 @@ class Catalog:
     def _in_background(self, key: str, fetch: Callable[[], None]) -> None:
         now = self._up.clock()
         with self._lock:
-            if now - self._asked_again.get(key, float("-inf")) <= self._up.ttl:
+            asked = self._asked_again.get(key, float("-inf"))
+            if 0 <= now - asked <= self._up.ttl or self._up.flight.running(key):
                 return
             self._asked_again[key] = now
 
@@ -260,20 +275,30 @@ class Catalog:
             self._up.pool.submit(run)
 
     def _fetch_organizations(self) -> None:
-        user = self._up.uplink.call(self._up.cloud.account.user)
+        user = self._up.call(self._up.cloud.account.user)
         self._index.replace_organizations(_ORGANIZATIONS, user.organizations, self._up.clock())
 
     def _fetch_datasets(self, key: str, organization_id: str | None) -> None:
         datasets = self._up.cloud.datasets
         if organization_id is None:
-            rows = self._up.uplink.call(datasets.published)
+            rows = self._up.call(datasets.published)
         else:
-            rows = self._up.uplink.call(lambda: datasets.of_organization(organization_id))
+            rows = self._up.call(lambda: datasets.of_organization(organization_id))
         self._index.replace_datasets(key, rows, self._up.clock())
+
+    def _fetch_detail(self, dataset_id: str) -> None:
+        detail = self._up.call(lambda: self._up.cloud.datasets.detail(dataset_id))
+        sizes = [
+            (entry.uid, entry.size)
+            for entry in detail.files
+            if entry.size is not None and entry.uploaded is not False
+        ]
+        key = _detail_key(dataset_id)
+        self._index.put_detail(key, dataset_id, detail.fields, sizes, self._up.clock())
 
     def _fetch_classes(self, key: str, dataset_id: str) -> None:
         try:
-            counts = self._up.uplink.call(lambda: self._up.cloud.datasets.class_counts(dataset_id))
+            counts = self._up.call(lambda: self._up.cloud.datasets.class_counts(dataset_id))
         except (Unreachable, TimedOut, NotFound, NotSignedIn):
             raise
         except CloudError as error:
@@ -299,6 +324,7 @@ class Catalog:
         condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
         self._fetch_pages(
             dataset_id,
+            started,
             lambda page: self._up.cloud.documents.query(dataset_id, condition, page, PAGE_SIZE),
         )
         if self._index.count_seen(dataset_id, started, class_name) < expected:
@@ -314,6 +340,7 @@ class Catalog:
             started = self._up.clock()
             total = self._fetch_pages(
                 dataset_id,
+                started,
                 lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
             )
             if self._index.count_seen(dataset_id, started) < total:
@@ -321,39 +348,49 @@ class Catalog:
                 # meanwhile are found by looking once more.
                 self._fetch_pages(
                     dataset_id,
+                    started,
                     lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
                 )
             self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, started)
 
         self._up.flight.run(f"crawl/{dataset_id}", crawl)
 
-    def _fetch_pages(self, dataset_id: str, fetch: Callable[[int], SummaryPage]) -> int:
-        """Put all pages into the index, several at a time; the number of documents announced."""
+    def _fetch_pages(
+        self, dataset_id: str, started: float, fetch: Callable[[int], SummaryPage]
+    ) -> int:
+        """Put all pages into the index, several at a time; the number of documents announced.
+
+        Rows are marked as seen at ``started``, whatever the clock does meanwhile.
+        """
 
         def store(number: int) -> SummaryPage:
-            page = self._up.uplink.call(lambda: fetch(number))
-            self._index.put_summaries(dataset_id, page.documents, self._up.clock())
+            page = self._up.call(lambda: fetch(number))
+            self._index.put_summaries(dataset_id, page.documents, started)
             return page
 
         first = store(1)
-        announced = first.total
-        if announced is None:
-            announced = first.rows if first.rows < PAGE_SIZE else self._count(dataset_id)
-        if first.rows == 0 or (first.rows < PAGE_SIZE and first.rows >= announced):
-            return announced
-        last = -(-announced // first.rows)
+        announced = self._count(dataset_id) if first.total is None else first.total
+        if first.rows == 0:
+            if announced:
+                raise BadAnswer(
+                    f"The server announces {announced} documents of dataset {dataset_id} and"
+                    " sends none; try again"
+                )
+            return 0
+        last = min(-(-announced // first.rows), _MOST_PAGES)
         with ThreadPoolExecutor(PAGES_IN_PARALLEL, thread_name_prefix="ndi-pages") as pool:
             pages = list(pool.map(store, range(2, last + 1)))
-        # Where the total is not announced, or has grown meanwhile, pages go on until one is short.
+        # Where the number has grown meanwhile, or is not known, pages go on until one is short.
         number, page = max(last, 1), (pages or [first])[-1]
-        while page.rows >= first.rows and number < _MOST_PAGES:
+        full = first.rows >= PAGE_SIZE or not announced
+        while full and page.rows >= first.rows and number < _MOST_PAGES:
             number += 1
             page = store(number)
         return announced
 
     def _count(self, dataset_id: str) -> int:
         try:
-            return self._up.uplink.call(lambda: self._up.cloud.datasets.document_count(dataset_id))
+            return self._up.call(lambda: self._up.cloud.datasets.document_count(dataset_id))
         except ServerFault:  # known to time out on large datasets: then page after page
             return 0
 
@@ -367,7 +404,7 @@ class Catalog:
         query = self._up.cloud.documents.query
 
         def ask() -> int:
-            page = self._up.uplink.call(lambda: query(dataset_id, condition, 1, PAGE_SIZE))
+            page = self._up.call(lambda: query(dataset_id, condition, 1, PAGE_SIZE))
             found = [row for row in page.documents if row.ndi_id in ("", ndi_id)]
             self._index.put_summaries(dataset_id, found, self._up.clock())
             return len(found)
@@ -377,6 +414,10 @@ class Catalog:
             with self._lock:
                 self._found[dataset_id, ndi_id] = True
         return count > 0
+
+
+def _detail_key(dataset_id: str) -> str:
+    return f"detail/{dataset_id}"
 
 
 def _classes_key(dataset_id: str) -> str:

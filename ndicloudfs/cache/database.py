@@ -6,6 +6,7 @@ work borrows one and gives it back.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import sqlite3
 import threading
@@ -24,11 +25,11 @@ _DISK_FAILS = ("disk is full", "disk I/O error", "readonly database", "unable to
 class Database:
     """A SQLite file in WAL mode; reads run side by side, writes one after the other."""
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
-        """Open ``path``, making it with ``schema`` where its version is not ``version``.
+    def __init__(self, path: Path, schema: str) -> None:
+        """Open ``path``, making it with ``schema``, statements that end with ``;``.
 
-        What the file holds can be fetched again, so one of another version, or a damaged one, is
-        started afresh. Raises OSError or sqlite3.Error where there can be no file.
+        What the file holds can be fetched again, so a damaged one is started afresh. Raises
+        OSError or sqlite3.Error where there can be no file.
         """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
@@ -37,15 +38,16 @@ class Database:
         self._in_memory = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
         self._writing = threading.Lock()
-        try:
-            self._prepare(schema, version)
-        except sqlite3.DatabaseError as error:
-            if not _damaged(error):
-                raise
-            log.info("the index %s is damaged and is started afresh: %s", path, error)
-            self.close()
-            self._remove()
-            self._prepare(schema, version)
+        with _alone(path.with_name(path.name + ".lock")):
+            try:
+                self._prepare()
+            except sqlite3.DatabaseError as error:
+                if not _damaged(error):
+                    raise
+                log.info("the index %s is damaged and is started afresh: %s", path, error)
+                self.close()
+                self._remove()
+                self._prepare()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -58,7 +60,10 @@ class Database:
         try:
             yield connection
         finally:
-            self._idle.append(connection)
+            if connection.in_transaction:  # nobody may inherit a transaction
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -103,6 +108,7 @@ class Database:
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
         # A crash of the machine may lose the last moments of what can be fetched again.
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
@@ -124,21 +130,26 @@ class Database:
         copy.executescript(self._schema)
         return copy
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self) -> None:
         with self.read() as connection:
-            (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found == version:
-            return
-        if found:
-            self.close()
-            self._remove()
-        with self.read() as connection:
-            connection.executescript(schema)
-            connection.execute(f"PRAGMA user_version = {version}")
+            (made,) = connection.execute("PRAGMA user_version").fetchone()
+        if not made:
+            with self.write() as connection:
+                for statement in self._schema.split(";"):
+                    connection.execute(statement)
+                connection.execute("PRAGMA user_version = 1")
 
     def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock that only one process has: of several mounts that start, one makes the file."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _damaged(error: sqlite3.Error) -> bool:

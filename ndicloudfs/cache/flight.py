@@ -15,6 +15,9 @@ Result = TypeVar("Result")
 # A walk over 10,000 files while the server is away must fail in seconds, not in 10,000 time-outs:
 # after a failure to connect, every call fails at once for this long (s).
 PAUSE_AFTER_DISCONNECT = 5.0
+# One call without an answer may be a call that is too much for the server; three are a server
+# that hangs, and every further file of a walk would wait for its own minute.
+TIMED_OUT_IN_A_ROW = 3
 
 
 def wait(future: Future[Result], seconds: float, what: str) -> Result:
@@ -32,20 +35,23 @@ class SingleFlight:
         """``patience``: how long a thread waits for another one's run, in seconds."""
         self._patience = patience
         self._lock = threading.Lock()
-        self._running: dict[Hashable, Future[Any]] = {}
+        self._running: dict[Hashable, tuple[Future[Any], int]] = {}
 
     def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns, running it only if no other thread is at ``key``.
 
         Raises what ``work`` raises, and ``TimedOut`` if the other thread takes too long.
         """
+        me = threading.get_ident()
         with self._lock:
-            future = self._running.get(key)
-            if future is None:
+            running = self._running.get(key)
+            if running is None:
                 mine: Future[Result] = Future()
-                self._running[key] = mine
-        if future is not None:
-            result: Result = wait(future, self._patience, "What another reader is fetching")
+                self._running[key] = (mine, me)
+        if running is not None:
+            if running[1] == me:
+                raise RuntimeError(f"the work at {key!r} asks for itself")
+            result: Result = wait(running[0], self._patience, "What another reader is fetching")
             return result
         try:
             value = work()
@@ -68,31 +74,38 @@ class SingleFlight:
 
 
 class Uplink:
-    """The way to the server: remembers for a moment that it is down, so that callers fail fast."""
+    """The way to the server: remembers for a moment that it is down, so that callers fail fast.
+
+    Down means that it could not be reached, or that it let several calls in a row run out of time.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._down: tuple[float, Unreachable] | None = None
+        self._down: tuple[float, Unreachable | TimedOut] | None = None
+        self._timed_out = 0
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Run ``work``, which talks to the server.
 
-        Raises the last ``Unreachable`` again, without a call, for ``PAUSE_AFTER_DISCONNECT``
-        seconds after it happened.
+        Raises the last error again, without a call, for ``PAUSE_AFTER_DISCONNECT`` seconds after
+        the server went down.
         """
         down = self._down
         if down is not None and self._monotonic() < down[0]:
-            raise Unreachable(str(down[1]))
+            raise type(down[1])(str(down[1]))
         try:
             result = work()
-        except Unreachable as error:
+        except (Unreachable, TimedOut) as error:
+            self._timed_out = self._timed_out + 1 if isinstance(error, TimedOut) else 0
+            if 0 < self._timed_out < TIMED_OUT_IN_A_ROW:
+                raise
             self._down = (self._monotonic() + PAUSE_AFTER_DISCONNECT, error)
             raise
-        self._down = None
+        self._down, self._timed_out = None, 0
         return result
 
     @property
-    def down(self) -> Unreachable | None:
+    def down(self) -> Unreachable | TimedOut | None:
         """The failure to connect that calls fail with at the moment, or None."""
         down = self._down
         return down[1] if down is not None and self._monotonic() < down[0] else None

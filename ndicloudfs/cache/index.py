@@ -73,7 +73,8 @@ CREATE TABLE document_file (    -- the files a document names, in its own order
     position INTEGER NOT NULL,
     name TEXT NOT NULL,
     uid TEXT NOT NULL,
-    PRIMARY KEY (dataset_id, document_id, position)
+    PRIMARY KEY (dataset_id, document_id, position),
+    FOREIGN KEY (dataset_id, document_id) REFERENCES document (dataset_id, id) ON DELETE CASCADE
 ) WITHOUT ROWID;
 CREATE TABLE object (           -- size as a list stated it, or verified against the object itself
     dataset_id TEXT NOT NULL,
@@ -132,7 +133,7 @@ class Index:
     """Typed questions to the index; every method is one short transaction."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, SCHEMA, SCHEMA_VERSION)
+        self._database = Database(path, SCHEMA)
 
     def close(self) -> None:
         """Close the file."""
@@ -427,7 +428,9 @@ class Index:
         """Keep the size of an object in bytes."""
         with self._database.write() as database:
             database.execute(
-                "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)",
+                "INSERT INTO object VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                " SET size = excluded.size, verified = excluded.verified"
+                " WHERE excluded.verified OR NOT verified",
                 (dataset_id, uid, size, verified),
             )
 

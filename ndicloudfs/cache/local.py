@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from urllib.parse import quote
 from ndicloudfs.cache.bodies import Bodies
 from ndicloudfs.cache.catalog import Catalog, Upstream
 from ndicloudfs.cache.flight import SingleFlight, Uplink
-from ndicloudfs.cache.index import Index
+from ndicloudfs.cache.index import SCHEMA_VERSION, Index
 from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud import NdiCloud
@@ -52,6 +54,7 @@ class LocalCache:
         self.account = _account_name(cloud)
         self._uplink = Uplink(time.monotonic)
         self._object_uplink = Uplink(time.monotonic)
+        self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
         upstream = Upstream(
             cloud=cloud,
@@ -59,6 +62,7 @@ class LocalCache:
             object_uplink=self._object_uplink,
             flight=SingleFlight(PATIENCE),
             pool=self._pool,
+            stopping=self._stopping,
             clock=clock,
             ttl=options.metadata_ttl,
         )
@@ -101,6 +105,7 @@ class LocalCache:
 
     def close(self) -> None:
         """Stop what runs in the background and close the files."""
+        self._stopping.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         self._index.close()
@@ -109,6 +114,9 @@ class LocalCache:
 
     def _open(self, folder: Path, limit: int | None) -> tuple[Index, Store]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others may write there")
         index = Index(index_path(folder, self.host, self.account))
         try:
             return index, Store(folder / "blocks", limit)
@@ -126,4 +134,5 @@ def _account_name(cloud: NdiCloud) -> str:
 
 def index_path(folder: Path, host: str, account: str) -> Path:
     """The file of the metadata index of an account on a server."""
-    return folder / "index" / quote(host, safe="") / f"{quote(account, safe='@')}.sqlite"
+    name = f"{quote(account, safe='@')}-{SCHEMA_VERSION}.sqlite"
+    return folder / "index" / quote(host, safe="") / name

@@ -20,11 +20,11 @@ from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud.errors import (
     BadAnswer,
+    CloudError,
     NotFound,
     ObjectMissing,
-    ServerFault,
     SizeChanged,
-    TimedOut,
+    Unreachable,
     UrlExpired,
 )
 from ndicloudfs.cloud.values import FileDetail, ObjectRange
@@ -78,7 +78,9 @@ class Objects:
         if known is None and self._worth_the_whole_list(dataset_id):
             try:
                 self._catalog.fetch_detail(dataset_id)
-            except (ServerFault, TimedOut, BadAnswer) as error:
+            except CloudError as error:
+                if isinstance(error, Unreachable):
+                    raise
                 with self._lock:
                     self._unlisted[dataset_id] = True  # it failed for long: not once per file
                 log.info("sizes of dataset %s are asked one by one: %s", dataset_id, error)
@@ -106,23 +108,27 @@ class Objects:
             raise SizeChanged(f"File {uid} has {size} bytes, not {known[0]} as listed; open again")
         return ObjectReader(self, dataset_id, uid, size)
 
-    def block(self, dataset_id: str, uid: str, number: int) -> bytes | None:
+    def block(self, dataset_id: str, uid: str, size: int, number: int) -> bytes | None:
         """A block that is at hand, from memory or disk; never a call."""
         place = (dataset_id, uid, number)
         with self._lock:
             data: bytes | None = self._memory.get(place)
         if data is None:
-            data = self._store.get(self._key(place))
+            data = self._store.get(self._key(place, size))
+            if data is not None and len(data) != min(BLOCK, size - number * BLOCK):
+                data = None
             if data is not None:
                 self._remember(place, data)
         return data
 
-    def absent(self, dataset_id: str, uid: str, numbers: range) -> range:
+    def absent(self, dataset_id: str, uid: str, size: int, numbers: range) -> range:
         """The blocks from ``numbers.start`` up to the first of ``numbers`` that is at hand."""
         with self._lock:
             places = [(dataset_id, uid, number) for number in numbers]
             in_memory = next((i for i, p in enumerate(places) if p in self._memory), len(places))
-        on_disk = self._store.first_present([self._key(place) for place in places[:in_memory]])
+        on_disk = self._store.first_present(
+            [self._key(place, size) for place in places[:in_memory]]
+        )
         return range(numbers.start, numbers.start + on_disk)
 
     def fetch(self, dataset_id: str, uid: str, size: int, numbers: range) -> dict[int, bytes]:
@@ -170,16 +176,25 @@ class Objects:
         start = numbers.start * BLOCK
         length = min(numbers.stop * BLOCK, size) - start
         got = self._read(dataset_id, uid, start, length)
-        if got.total != size:  # a proxy may have answered: once more
+        if got.total != size and not got.ranged:  # a proxy may have answered: once more
             got = self._read(dataset_id, uid, start, length)
+        if got.total != size and got.ranged:
+            # It was uploaded anew under its uid (section 6.3): what is open has the old one.
+            self._index.put_object_size(dataset_id, uid, got.total, verified=True)
+            with self._lock:
+                for place in [p for p in self._memory if p[:2] == (dataset_id, uid)]:
+                    del self._memory[place]
+            raise SizeChanged(f"File {uid} has {got.total} bytes now, not {size}; open it again")
         if got.total != size or len(got.data) != length:
             raise BadAnswer(
                 f"File {uid}: the object store sent {len(got.data)} of {length} bytes"
                 f" at {start}, of {got.total} in all instead of {size}"
             )
-        return self._keep_blocks(dataset_id, uid, numbers.start, got.data)
+        return self._keep_blocks(dataset_id, uid, size, numbers.start, got.data)
 
-    def _keep_blocks(self, dataset_id: str, uid: str, first: int, data: bytes) -> dict[int, bytes]:
+    def _keep_blocks(
+        self, dataset_id: str, uid: str, size: int, first: int, data: bytes
+    ) -> dict[int, bytes]:
         blocks = {
             first + offset // BLOCK: data[offset : offset + BLOCK]
             for offset in range(0, len(data), BLOCK)
@@ -187,7 +202,7 @@ class Objects:
         for number, block in blocks.items():
             self._remember((dataset_id, uid, number), block)
         self._store.put(
-            (self._key((dataset_id, uid, number)), block) for number, block in blocks.items()
+            (self._key((dataset_id, uid, number), size), block) for number, block in blocks.items()
         )
         return blocks
 
@@ -195,9 +210,10 @@ class Objects:
         with self._lock:
             self._memory[place] = data
 
-    def _key(self, place: tuple[str, str, int]) -> str:
+    def _key(self, place: tuple[str, str, int], size: int) -> str:
+        # With the size, so that blocks of an object that was uploaded anew never meet the old.
         dataset_id, uid, number = place
-        return f"object/{self._up.cloud.config.host}/{dataset_id}/{uid}/{number}"
+        return f"object/{self._up.cloud.config.host}/{dataset_id}/{uid}/{size}/{BLOCK}/{number}"
 
     # Sizes and URLs
 
@@ -206,17 +222,19 @@ class Objects:
 
         def first_block() -> int:
             got = self._read(dataset_id, uid, 0, BLOCK)
-            known = self._index.object_size(dataset_id, uid)
-            stated = known[0] if known else self._lease(dataset_id, uid).size
-            if stated not in (None, got.total):
-                # Either the size is stated wrongly, or a proxy has answered: what came must come
-                # again to be believed.
-                first, got = got.total, self._read(dataset_id, uid, 0, BLOCK)
-                if got.total not in (first, stated):
-                    raise BadAnswer(f"File {uid}: the object store sends one thing, then another")
+            if not got.ranged:
+                known = self._index.object_size(dataset_id, uid)
+                stated = known[0] if known else self._lease(dataset_id, uid).size
+                if stated not in (None, got.total):  # a proxy may have answered: once more
+                    got = self._read(dataset_id, uid, 0, BLOCK)
+                if not got.ranged and stated not in (None, got.total):
+                    raise BadAnswer(
+                        f"File {uid}: {got.total} bytes came instead of {stated}, and not from an"
+                        " object store; check the network for a proxy or a sign-in page"
+                    )
             if len(got.data) != min(BLOCK, got.total):
                 raise BadAnswer(f"File {uid}: the object store sent {len(got.data)} bytes")
-            self._keep_blocks(dataset_id, uid, 0, got.data)
+            self._keep_blocks(dataset_id, uid, got.total, 0, got.data)
             self._index.put_object_size(dataset_id, uid, got.total, verified=True)
             return got.total
 
@@ -234,10 +252,17 @@ class Objects:
         try:
             return self._read_url(dataset_id, uid, lease, start, length)
         except UrlExpired:
-            with self._lock:
-                self._leases.pop((dataset_id, uid), None)
+            with self._lock:  # unless another thread has renewed it meanwhile
+                if self._leases.get((dataset_id, uid)) is lease:
+                    del self._leases[dataset_id, uid]
             lease = self._lease(dataset_id, uid)
+        try:
             return self._read_url(dataset_id, uid, lease, start, length)
+        except UrlExpired:
+            if (self._index.object_size(dataset_id, uid) or (0, False))[1]:
+                raise
+            # A store that may not be listed says 403 for an object that is not there (5.9).
+            raise self._note_missing(dataset_id, uid) from None
 
     def _read_url(
         self, dataset_id: str, uid: str, lease: FileDetail, start: int, length: int
@@ -261,7 +286,7 @@ class Objects:
             if lease is not None:
                 return lease
             try:
-                detail = self._up.uplink.call(lambda: self._up.cloud.files.detail(dataset_id, uid))
+                detail = self._up.call(lambda: self._up.cloud.files.detail(dataset_id, uid))
             except NotFound:
                 raise self._note_missing(dataset_id, uid) from None
             if detail.url is None:
@@ -314,12 +339,12 @@ class ObjectReader:
         parts: list[bytes] = []
         number = first
         while number <= last:
-            block = self._objects.block(self._dataset_id, self._uid, number)
+            block = self._objects.block(self._dataset_id, self._uid, self.size, number)
             if block is not None:
                 parts.append(block)
                 number += 1
                 continue
-            gap = self._objects.absent(self._dataset_id, self._uid, range(number, ahead))
+            gap = self._objects.absent(self._dataset_id, self._uid, self.size, range(number, ahead))
             # Another thread may have brought the block meanwhile: then it is read again, once.
             fetched = self._objects.fetch(
                 self._dataset_id, self._uid, self.size, gap or range(number, number + 1)

@@ -7,13 +7,22 @@ the server's order, newline at the end), presigned URLs replaced by ``ndic://<da
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from ndicloudfs.cloud.values import Document, Json, as_list, as_object, as_text
 
+_LOCATIONS = frozenset({"location", "url", "signedUrl"})  # the last two in the legacy shape
 GENERIC_FILE_NAME = "generic_file.ext"  # the one name that every generic_file uses, section 7.6
+
+
+_TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[T ](?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+)
+_EARLIEST, _LATEST = -(1 << 63), (1 << 63) - 1  # what SQLite and the kernel can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +63,27 @@ def pretty_json(value: Json) -> bytes:
 
 def iso_to_ns(text: str) -> int | None:
     """Epoch nanoseconds of an ISO 8601 time (UTC where it names no zone), or None."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    zone = (match["zone"] or "Z").replace("Z", "+0000").replace(":", "")
     try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = datetime.strptime(
+            f"{match['day']} {match['clock'] or '00:00:00'} {zone}", "%Y-%m-%d %H:%M:%S %z"
+        )
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
     delta = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
-    return (delta.days * 86_400 + delta.seconds) * 10**9 + delta.microseconds * 1_000
+    seconds = delta.days * 86_400 + delta.seconds
+    nanoseconds = seconds * 10**9 + int((match["fraction"] or "").ljust(9, "0"))
+    return nanoseconds if _EARLIEST <= nanoseconds <= _LATEST else None
 
 
 def _without_presigned_urls(files: Any, dataset_id: str) -> Any:
-    """``files`` with every http(s) ``location`` that has a uid replaced by its ``ndic://`` URI."""
+    """``files`` with every http(s) ``location`` replaced by the ``ndic://`` URI of its uid.
+
+    One without a uid loses its query, which would be a signature, another one at each fetch.
+    """
     if isinstance(files, list):
         return [_without_presigned_urls(item, dataset_id) for item in files]
     if not isinstance(files, dict):
@@ -73,8 +91,8 @@ def _without_presigned_urls(files: Any, dataset_id: str) -> Any:
     result = {}
     uid = as_text(files.get("uid"))
     for key, value in files.items():
-        if key == "location" and uid and as_text(value).startswith(("https://", "http://")):
-            result[key] = f"ndic://{dataset_id}/{uid}"
+        if key in _LOCATIONS and as_text(value).startswith(("https://", "http://")):
+            result[key] = f"ndic://{dataset_id}/{uid}" if uid else value.partition("?")[0]
         else:
             result[key] = _without_presigned_urls(value, dataset_id)
     return result

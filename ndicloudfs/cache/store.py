@@ -31,9 +31,10 @@ Result = TypeVar("Result")
 GIB = 1 << 30
 DEFAULT_LIMIT = 20 * GIB
 _HEADER = struct.Struct("<4sIQ")  # magic, CRC-32 of the data, length of the data
-_MAGIC = b"ndi1"
+_MAGIC = b"ndi2"
 _THREADS = 4
 _BUSY_SECONDS = 2.0  # a reader rather fetches again than waits longer for the database
+_FILE_FROM = 32 << 10  # bytes; smaller values lie in the database
 _CLOSE_SECONDS = 30.0  # for what the threads are at
 _FAILURES = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
 
@@ -54,14 +55,18 @@ class _BytesDisk(diskcache.Disk):
         return super().store(value, read, key)  # type: ignore[no-untyped-call]
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> Any:
-        if mode == diskcache.core.MODE_PICKLE:
-            raise ValueError("a pickled value in the cache is not read")
+        if mode not in (diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY):
+            raise ValueError("the store reads bytes only")
         return super().fetch(mode, filename, value, read)  # type: ignore[no-untyped-call]
 
 
 def default_limit(folder: Path) -> int:
-    """The size limit in bytes: 20 GiB or a quarter of the free space, whichever is less."""
-    return min(DEFAULT_LIMIT, shutil.disk_usage(folder).free // 4)
+    """The size limit in bytes: 20 GiB or a quarter of the free space, whichever is less.
+
+    What is cached already counts as free, or the limit would shrink from mount to mount.
+    """
+    used = sum(path.stat().st_size for path in folder.glob("??/??/*.val"))
+    return min(DEFAULT_LIMIT, (shutil.disk_usage(folder).free + used) // 4)
 
 
 class Store:
@@ -104,8 +109,8 @@ class Store:
         return self._run(look, len(keys))
 
     def put(self, items: Iterable[tuple[str, bytes]]) -> None:
-        """Keep ``items``, all in one transaction."""
-        packed = [(key, _pack(data)) for key, data in items]
+        """Keep ``items``."""
+        packed = [(key, _pack(key, data)) for key, data in items]
         self._run(lambda: self._put(packed), None)
 
     def remove(self, key: str) -> None:
@@ -134,23 +139,34 @@ class Store:
             timeout=_BUSY_SECONDS,
             disk=_BytesDisk,
             size_limit=self.limit,
+            disk_min_file_size=_FILE_FROM,
             eviction_policy="least-recently-used",
         )
 
     def _get(self, key: str) -> bytes | None:
-        packed = self._cache.get(key)
+        try:
+            packed = self._cache.get(key)
+        except (OSError, sqlite3.OperationalError):
+            # A full disk has no room to note that the entry was used: reading goes on without.
+            self._cache.eviction_policy = "least-recently-stored"  # type: ignore[attr-defined]
+            packed = self._cache.get(key)
         if packed is None:
             return None
-        data = _unpack(packed)
+        data = _unpack(key, packed)
         if data is None:
             log.warning("a damaged entry of the cache was dropped and will be fetched again")
             self._cache.delete(key)
         return data
 
     def _put(self, packed: list[tuple[str, bytes]]) -> None:
+        # Large values are files, and a transaction that fails would leave its files behind.
+        large = [item for item in packed if len(item[1]) >= _FILE_FROM]
+        for key, data in large:
+            self._cache.set(key, data)
         with self._cache.transact():
             for key, data in packed:
-                self._cache.set(key, data)
+                if len(data) < _FILE_FROM:
+                    self._cache.set(key, data)
 
     def _run(self, work: Callable[[], Result], otherwise: Result) -> Result:
         try:
@@ -162,15 +178,20 @@ class Store:
             return otherwise
 
 
-def _pack(data: bytes) -> bytes:
-    return _HEADER.pack(_MAGIC, zlib.crc32(data), len(data)) + data
+def _pack(key: str, data: bytes) -> bytes:
+    # With the key in it, the checksum also tells an entry that stands under another's name.
+    return _HEADER.pack(_MAGIC, _checksum(key, data), len(data)) + data
 
 
-def _unpack(packed: bytes) -> bytes | None:
+def _checksum(key: str, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key.encode()))
+
+
+def _unpack(key: str, packed: bytes) -> bytes | None:
     if len(packed) < _HEADER.size:
         return None
     magic, checksum, length = _HEADER.unpack_from(packed)
     data = packed[_HEADER.size :]
-    if magic != _MAGIC or length != len(data) or checksum != zlib.crc32(data):
+    if magic != _MAGIC or length != len(data) or checksum != _checksum(key, data):
         return None
     return data

@@ -254,7 +254,7 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
         complete = len(body) <= wanted
     if not complete or min(start + length, total) > wanted:
         raise _bad(request, answer, "the whole object instead of a part")
-    return ObjectRange(body[start : start + length], start, total)
+    return ObjectRange(body[start : start + length], start, total, ranged=False)
 
 
 def _behind_the_end(request: Request, answer: Answer, start: int) -> ObjectRange:

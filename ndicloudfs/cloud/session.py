@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from ndicloudfs.cloud.answers import Malformed, failure
 from ndicloudfs.cloud.config import CloudConfig
-from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, UrlExpired
+from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, TimedOut, UrlExpired
 from ndicloudfs.cloud.transport import Answer, Request, Transport
 
 MAX_RETRIES = 3
@@ -161,10 +161,16 @@ class Session:
     ) -> T:
         """What ``attempt`` returns, trying again as the module describes."""
         retries = 0
+        earlier: CloudError | None = None
         while True:
             try:
                 return attempt()
             except CloudError as error:
+                if isinstance(error, TimedOut) and earlier is not None:
+                    # What was left of the budget was too little for a try: what the server said
+                    # before tells more than that.
+                    raise earlier from None
+                earlier = earlier if isinstance(error, TimedOut) else error
                 error.request_id = error.request_id or request.headers["X-Request-ID"]
                 again = idempotent and error.retryable and not isinstance(error, UrlExpired)
                 pause = self._pause(retries, error.retry_after)

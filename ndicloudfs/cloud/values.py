@@ -268,11 +268,16 @@ class FileDetail:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRange:
-    """Bytes of an object from ``start``; ``total`` is the size of the whole object in bytes."""
+    """Bytes of an object from ``start``; ``total`` is the size of the whole object in bytes.
+
+    ``ranged``: the answer was one to a range, as only an object store gives it. Anything that
+    stands between may give a whole other thing instead.
+    """
 
     data: bytes = field(repr=False)
     start: int
     total: int
+    ranged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,12 +29,17 @@ class Binding:
     name: str
     module: Any
 
+    @property
+    def _version(self) -> tuple[int, int]:
+        return self.module.fuse_version_major, self.module.fuse_version_minor
+
     def run(self, operations: object, mountpoint: str, options: dict[str, Any]) -> None:
         """Serve ``operations`` at ``mountpoint`` until it is unmounted.
 
         Raises ``RuntimeError`` where libfuse gives up; it has then said why on stderr.
         """
-        if self.name == MFUSEPY and self.module.fuse_version_major == 3:
+        # The option came with libfuse 3.12; before, there was no limit.
+        if self.name == MFUSEPY and self._version >= (3, 12):
             options = {**options, "max_threads": THREADS}
         # Options by keyword only: the binding's third positional argument is something else.
         self.module.FUSE(operations, mountpoint, raw_fi=True, foreground=True, **options)

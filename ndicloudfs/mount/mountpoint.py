@@ -12,7 +12,7 @@ from pathlib import Path
 
 FILESYSTEM_TYPE = "fuse.ndicloudfs"
 _MOUNTS = "/proc/self/mounts"
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
 _UNMOUNT_SECONDS = 30.0
 
 
@@ -31,8 +31,8 @@ class Mount:
 
 def mounts() -> list[Mount]:
     """All mounts that this process sees."""
-    lines = Path(_MOUNTS).read_bytes().decode("utf-8", "surrogateescape").splitlines()
-    return [Mount(*(_unescape(field) for field in line.split(" ")[:3])) for line in lines]
+    lines = Path(_MOUNTS).read_bytes().split(b"\n")
+    return [Mount(*(_unescape(field) for field in line.split(b" ")[:3])) for line in lines if line]
 
 
 def absolute(path: str) -> str:
@@ -83,13 +83,18 @@ def unmount(target: str, *, lazy: bool = False) -> None:
     if found.filesystem != FILESYSTEM_TYPE:
         raise MountError(f"{target} is a {found.filesystem} mount, not one of ndicloudfs")
     dead = _is_dead(target)
-    result = subprocess.run(
-        _unmount_command(target, lazy=lazy or dead),
-        capture_output=True,
-        text=True,
-        timeout=_UNMOUNT_SECONDS,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            _unmount_command(target, lazy=lazy or dead),
+            capture_output=True,
+            text=True,
+            timeout=_UNMOUNT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise MountError(
+            f"{target} does not let go; run: ndicloudfs umount --lazy {target}"
+        ) from None
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1:] or ["no reason given"]
         if "busy" in reason[0]:
@@ -117,9 +122,6 @@ def _is_dead(target: str) -> bool:
     return False
 
 
-def _unescape(field: str) -> str:
-    """Undo the kernel's octal escapes, which stand for bytes of UTF-8."""
-    raw = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), field)
-    if raw == field:
-        return field
-    return raw.encode("latin-1", "surrogateescape").decode("utf-8", "surrogateescape")
+def _unescape(field: bytes) -> str:
+    """Undo the kernel's octal escapes of blanks and backslashes; all else stands as it is."""
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field))

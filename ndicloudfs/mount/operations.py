@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -30,6 +30,10 @@ _NAME_MAX = 255
 _BLOCK_SIZE = 256 * 1024
 # libfuse 3 lets 12 requests run in the background: one slow file would hold up all others.
 _BACKGROUND_REQUESTS = 128
+# The kernel asks for names and attributes again after this long (s).
+KERNEL_TRUST = 1
+_MARGIN = 1
+_PATHS_KEPT = 100_000
 _SAME_ERROR_EVERY = 30.0  # s; a walk while the server is away fails ten thousand times alike
 
 
@@ -43,6 +47,12 @@ class Operations:
         self._fs = filesystem
         self._ready = ready
         self._uid, self._gid = os.getuid(), os.getgid()
+        # What the kernel believes of a path, which it keeps longer than a request: the size it was
+        # told, and whose pages it may still have.
+        self._told: TTLCache[str, int] = TTLCache(
+            _PATHS_KEPT, KERNEL_TRUST + _MARGIN, timer=time.monotonic
+        )
+        self._pages: LRUCache[str, str] = LRUCache(_PATHS_KEPT)
         self._logged: TTLCache[str, bool] = TTLCache(1000, _SAME_ERROR_EVERY, timer=time.monotonic)
         self._lock = threading.Lock()
 
@@ -59,6 +69,9 @@ class Operations:
         del fi
         with self._failures(path):
             attributes = self._fs.resolve(path).attributes()
+        if attributes.kind is Kind.FILE:
+            with self._lock:
+                self._told[path] = attributes.size
         return {
             "st_mode": _MODES[attributes.kind],
             "st_ino": attributes.ino,
@@ -74,12 +87,13 @@ class Operations:
             "st_atime": attributes.mtime_ns,
         }
 
-    def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int] | None, int]]:
+    def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
         """Names with their inode numbers and types."""
         del handle
         with self._failures(path):
-            yield ".", None, 0
-            yield "..", None, 0
+            directory = {"st_mode": stat.S_IFDIR}
+            yield ".", directory, 0
+            yield "..", directory, 0
             for entry in self._fs.entries(self._fs.resolve(path)):
                 yield entry.name, {"st_ino": entry.ino, "st_mode": _TYPES[entry.kind]}, 0
 
@@ -89,8 +103,16 @@ class Operations:
             if fi.flags & os.O_ACCMODE != os.O_RDONLY:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             fi.fh, opened = self._fs.open(self._fs.resolve(path))
-        fi.keep_cache = opened.immutable
-        fi.direct_io = opened.generated
+        with self._lock:
+            told = self._told.get(path, opened.size)
+            same = bool(opened.identity) and self._pages.get(path) == opened.identity
+            self._pages[path] = opened.identity
+        if opened.size not in (None, told):
+            # The kernel would cut the new bytes to the old size; now it looks the name up again.
+            self._fs.release(fi.fh)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        fi.keep_cache = same
+        fi.direct_io = opened.size is None
         return 0
 
     def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:

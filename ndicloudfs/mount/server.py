@@ -17,15 +17,12 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.mount import binding, mountpoint
-from ndicloudfs.mount.operations import FusepyOperations, Operations
+from ndicloudfs.mount.operations import KERNEL_TRUST, FusepyOperations, Operations
 from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 
 log = logging.getLogger(__name__)
 
-# The kernel asks again after this long (s). Names and sizes are trusted for a minute below, so a
-# second costs nothing but repeated questions.
-_KERNEL_TRUST = 1
 _START_SECONDS = 120.0
 _LOG_TAIL = 2000
 
@@ -78,8 +75,8 @@ def _run(
         "nodev": True,
         "default_permissions": True,
         "use_ino": True,
-        "attr_timeout": _KERNEL_TRUST,
-        "entry_timeout": _KERNEL_TRUST,
+        "attr_timeout": KERNEL_TRUST,
+        "entry_timeout": KERNEL_TRUST,
         "allow_other": options.allow_other,
     }
     answered = False

@@ -23,6 +23,8 @@ from ndicloudfs.vfs.nodes import (
 )
 from ndicloudfs.vfs.shown import Shown
 
+UID_DIRECTORY = ".uid"  # of files/; no class may have its name
+
 
 class ClassFolders(Directory):
     """A folder per class of a dataset: what ``documents/`` and ``files/`` have in common."""
@@ -53,7 +55,7 @@ def _by_folder_name(classes: tuple[tuple[str, int], ...]) -> dict[str, tuple[str
     counted = dict(classes)
     return {
         name: (class_name, counted[class_name])
-        for name, class_name in names.class_names(counted).items()
+        for name, class_name in names.class_names(counted, {UID_DIRECTORY}).items()
     }
 
 
@@ -99,12 +101,17 @@ class DocumentClass:
         return next((row.id for name, row in self.named(rows) if name == stem), None)
 
     def _with_cloud_id(self, document_id: str) -> str | None:
-        row = self.cache.catalog.known_document(self.dataset_id, document_id)
-        if row is None:
-            try:
-                row = self.cache.bodies.described(self.dataset_id, document_id)
-            except NotFound:
-                return None
+        try:
+            row = self.cache.catalog.known_document(
+                self.dataset_id, document_id
+            ) or self.cache.bodies.described(self.dataset_id, document_id)
+        except NotFound:
+            return None
+        if row.class_name != self.class_name:
+            # Its body may name a class that its row in the lists does not, and lists decide.
+            self.cache.catalog.documents(self.dataset_id, self.class_name)
+            listed = self.cache.catalog.known_document(self.dataset_id, document_id)
+            row = listed or row
         return document_id if row.class_name == self.class_name else None
 
     def _stem_of(self, document_id: str) -> str | None:

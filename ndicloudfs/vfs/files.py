@@ -11,7 +11,7 @@ from ndicloudfs.cache.objects import ObjectReader
 from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cloud.errors import ObjectMissing
 from ndicloudfs.vfs import names
-from ndicloudfs.vfs.documents import ClassFolders, DocumentClass, document_xattrs
+from ndicloudfs.vfs.documents import UID_DIRECTORY, ClassFolders, DocumentClass, document_xattrs
 from ndicloudfs.vfs.nodes import (
     Attributes,
     Directory,
@@ -23,8 +23,6 @@ from ndicloudfs.vfs.nodes import (
     State,
     derive_ino,
 )
-
-UID_DIRECTORY = ".uid"
 
 
 class Files(ClassFolders):
@@ -80,6 +78,7 @@ class _FileFolder(Directory):
         self._dataset_id = dataset_id
         self._id = document_id
         self._default_ns = default_ns
+        self._named: tuple[list[FileLink], dict[str, tuple[int, FileLink]]] = ([], {})
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns())
@@ -89,21 +88,26 @@ class _FileFolder(Directory):
         return document_xattrs(self._dataset_id, row)
 
     def entries(self) -> Iterator[Entry]:
-        for position, (name, _) in enumerate(self._links()):
+        for name, (position, _) in self._links().items():
             yield Entry(name, derive_ino(self.ino, str(position)), Kind.FILE)
 
     def child(self, name: str) -> Node | None:
-        for position, (shown, link) in enumerate(self._links()):
-            if shown == name:
-                ino = derive_ino(self.ino, str(position))
-                place = _Place(self._cache, self._dataset_id, link.uid)
-                return _DataFile(ino, place, self._mtime_ns(), link.name, self._id)
-        return None
+        position, link = self._links().get(name, (-1, None))
+        if link is None:
+            return None
+        place = _Place(self._cache, self._dataset_id, link.uid)
+        ino = derive_ino(self.ino, str(position))
+        return _DataFile(ino, place, self._mtime_ns(), link.name, self._id)
 
-    def _links(self) -> list[tuple[str, FileLink]]:
+    def _links(self) -> dict[str, tuple[int, FileLink]]:
+        """The files by shown name, with their position in the document."""
         links = self._cache.bodies.files(self._dataset_id, self._id)
-        shown = names.unique_file_names((link.name, link.uid) for link in links)
-        return list(zip(shown, links, strict=True))
+        known, named = self._named
+        if known != links:
+            shown = names.unique_file_names((link.name, link.uid) for link in links)
+            named = dict(zip(shown, enumerate(links), strict=True))
+            self._named = (links, named)
+        return named
 
     def _mtime_ns(self) -> int:
         row = self._cache.bodies.described(self._dataset_id, self._id)
@@ -149,8 +153,12 @@ class _ObjectFile:
     """An open object."""
 
     reader: ObjectReader
-    immutable: bool = True
-    generated: bool = False
+    identity: str
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return self.reader.size
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
@@ -188,7 +196,8 @@ class _DataFile(File):
         place = self._place
         if not place.uid:
             raise ObjectMissing(f"Document {self._document_id} names {self._name!r} without a uid")
-        return _ObjectFile(place.cache.objects.open(place.dataset_id, place.uid))
+        reader = place.cache.objects.open(place.dataset_id, place.uid)
+        return _ObjectFile(reader, f"{place.dataset_id}/{place.uid}/{reader.size}")
 
     def _size(self) -> int | None:
         if not self._place.uid:

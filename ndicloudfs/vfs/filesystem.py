@@ -42,7 +42,9 @@ class FileSystem:
         """The node under ``name`` in ``directory``. Raises ENOENT and ENOTDIR."""
         if not isinstance(directory, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
-        node = self._nodes.child(directory, name)
+        # A name that is no UTF-8 arrives with surrogates; nothing here has such a name.
+        readable = name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
+        node = self._nodes.child(directory, name) if readable else None
         if node is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return node

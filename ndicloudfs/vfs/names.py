@@ -49,27 +49,29 @@ def unique_names(rows: Iterable[tuple[str, str]], reserved: Collection[str] = ()
 def unique_file_names(links: Iterable[tuple[str, str]]) -> list[str]:
     """A shown name for each (name, uid) of one document, in its order; repeats get the uid."""
     names: list[str] = []
+    taken: set[str] = set()
     for position, (name, uid) in enumerate(links):
         shown, recognizable = clean(name)
         plain = cut(shown)
-        if not recognizable or plain in names:
+        if not recognizable or plain in taken:
             plain = marked(shown, clean(uid)[0])
-        if plain in names:  # the same name and the same uid once more, or no uid at all
+        if plain in taken:  # the same name and the same uid once more, or no uid at all
             plain = marked(shown, f"{clean(uid)[0]}#{position}")
         names.append(plain)
+        taken.add(plain)
     return names
 
 
-def class_names(classes: Iterable[str]) -> dict[str, str]:
+def class_names(classes: Iterable[str], reserved: Collection[str] = ()) -> dict[str, str]:
     """Give each class a folder name: shown name -> class.
 
-    A class has no id: an altered name gets a hash of the original.
+    A class has no id: an altered or taken name gets a hash of the original.
     """
     names = {}
     for class_name in classes:
         shown, recognizable = clean(class_name)
         plain = cut(shown)
-        if not recognizable or plain != class_name:
+        if not recognizable or plain != class_name or plain in reserved:
             plain = marked(shown, sha256(class_name.encode("utf-8", "replace")).hexdigest()[:8])
         names[plain if class_name else UNKNOWN_CLASS] = class_name
     return names

@@ -60,12 +60,12 @@ class OpenFile(Protocol):
     """An open file: one version of its bytes, whatever happens meanwhile."""
 
     @property
-    def immutable(self) -> bool:
-        """Whether the bytes never change under this inode number: they may be kept for ever."""
+    def identity(self) -> str:
+        """What the bytes are known by, if they never change under it; else ``""``."""
 
     @property
-    def generated(self) -> bool:
-        """Whether the bytes are made up at each open, so that the size of ``stat`` may be off."""
+    def size(self) -> int | None:
+        """Number of bytes; None where they are made up at each open, and ``stat`` may be off."""
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
@@ -76,8 +76,13 @@ class BytesFile:
     """An open file whose bytes are in memory."""
 
     data: bytes
-    immutable: bool = False
     generated: bool = False
+    identity: str = ""
+
+    @property
+    def size(self) -> int | None:
+        """Number of bytes, None where they were made up for this open."""
+        return None if self.generated else len(self.data)
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from ndicloudfs.cache.flight import PAUSE_AFTER_DISCONNECT, SingleFlight, Uplink
+from ndicloudfs.cache.flight import (
+    PAUSE_AFTER_DISCONNECT,
+    TIMED_OUT_IN_A_ROW,
+    SingleFlight,
+    Uplink,
+)
 from ndicloudfs.cloud.errors import NotFound, TimedOut, Unreachable
 from tests.support.system import until
 
@@ -32,8 +37,14 @@ def test_threads_that_ask_for_the_same_share_one_run() -> None:
 
 def waiting(flight: SingleFlight, key: str) -> int:
     """The threads that wait for the run of another one, which only the future knows."""
-    future: Any = flight._running.get(key)
+    future: Any = flight._running.get(key, (None,))[0]
     return 0 if future is None else len(future._condition._waiters)
+
+
+def test_work_that_asks_for_itself_fails_at_once() -> None:
+    flight = SingleFlight(60)
+    with pytest.raises(RuntimeError, match="asks for itself"):
+        flight.run("key", lambda: flight.run("key", lambda: 1))
 
 
 def test_a_failure_reaches_every_waiting_thread_and_is_not_kept() -> None:
@@ -80,3 +91,22 @@ def test_no_call_is_made_for_a_while_after_the_server_could_not_be_reached() -> 
     assert uplink.call(lambda: "back") == "back"
     assert uplink.down is None
     assert uplink.call(lambda: "still there") == "still there"
+
+
+def test_a_server_that_lets_call_after_call_run_out_of_time_is_down() -> None:
+    now, calls = [0.0], []
+    uplink = Uplink(lambda: now[0])
+
+    def slow() -> None:
+        calls.append(1)
+        raise TimedOut("no answer")
+
+    for _ in range(10):
+        with pytest.raises(TimedOut, match="no answer"):
+            uplink.call(slow)
+    assert len(calls) == TIMED_OUT_IN_A_ROW
+    now[0] = PAUSE_AFTER_DISCONNECT + 1
+    assert uplink.call(lambda: "back") == "back"
+    with pytest.raises(TimedOut):
+        uplink.call(slow)
+    assert uplink.down is None

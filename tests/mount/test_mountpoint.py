@@ -13,7 +13,8 @@ from ndicloudfs.mount.mountpoint import MountError
 MOUNTS = """\
 sysfs /sys sysfs rw,nosuid 0 0
 tmpfs /mnt/scratch tmpfs rw 0 0
-ndicloud:api.example /home/me/my\\040data\\303\\274 fuse.ndicloudfs ro 0 0
+tmpfs /mnt/\u65e5\u2028x\\011y tmpfs rw 0 0
+ndicloud:api.example /home/me/my\\040data\u00fc fuse.ndicloudfs ro 0 0
 """
 
 
