@@ -1,4 +1,4 @@
-"""Mounts that cannot begin: a sentence that says what to do, an exit code, and nothing left over."""
+"""Mounts that cannot begin: a sentence, an exit code, and nothing left over."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ def serving(target: Path) -> list[int]:
     return found
 
 
+def listed(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
 def refused(user: Machine, target: Path | None = None, *arguments: str) -> tuple[int, str]:
     """The exit code and the sentence of a mount that must fail and leave nothing behind."""
     target = target or user.home / "ndi"
@@ -93,7 +97,7 @@ def test_a_mount_point_that_is_mounted_by_something_else(user: Machine) -> None:
 def test_a_mount_point_that_is_mounted_already(user: Machine) -> None:
     root = user.mount()
     assert f"ndicloudfs umount {root}" in refused(user)[1]
-    assert "published" in os.listdir(root)
+    assert "published" in listed(root)
     user.umount(root)
     until(lambda: not serving(root))
 
@@ -105,7 +109,7 @@ def test_a_dead_mount_says_how_to_clear_it_and_is_cleared(user: Machine) -> None
     until(lambda: not serving(root))
     assert f"ndicloudfs umount {root}" in refused(user)[1]
     user.umount(root)
-    assert "published" in os.listdir(user.mount())
+    assert "published" in listed(user.mount())
     user.umount(root)
     until(lambda: not serving(root))
 
@@ -184,7 +188,7 @@ def test_a_cache_folder_that_cannot_be_used_is_one_warning(user: Machine) -> Non
     (user.home / "file").write_text("in the way")
     user.arguments = ("--cache-dir", str(user.home / "file/cache"))
     root = user.mount()
-    assert os.listdir(root / "published") == []
+    assert listed(root / "published") == []
     assert os.statvfs(root).f_bsize
     (line,) = errors(root)
     assert "file/cache cannot be used" in line
@@ -196,7 +200,7 @@ def test_a_full_disk_is_one_warning(user: Machine) -> None:
     with tiny_disk(user.home / "disk", 16 << 10) as disk:
         user.arguments = ("--cache-dir", str(disk / "cache"))
         root = user.mount()
-        assert os.listdir(root / "published") == []
+        assert listed(root / "published") == []
         (line,) = errors(root)
         assert "cannot be used" in line
         user.umount(root)
@@ -209,7 +213,7 @@ def test_a_damaged_index_is_started_afresh(user: Machine) -> None:
     until(lambda: not serving(root))
     (index,) = (user.home / ".cache/ndicloudfs/index").rglob("*.sqlite")
     index.write_bytes(os.urandom(5000))
-    assert os.listdir(user.mount() / "published") == []
+    assert listed(user.mount() / "published") == []
     assert errors(root) == []
     user.umount(root)
     until(lambda: not serving(root))
