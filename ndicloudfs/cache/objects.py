@@ -301,11 +301,23 @@ class Objects:
         message = f"File {uid} of dataset {dataset_id} has no bytes on the server"
         with self._lock:
             self._missing[dataset_id, uid] = message
-            noted = (dataset_id, uid) in self._noted_missing
-            self._noted_missing[dataset_id, uid] = True
-        if not noted:
-            log.warning("%s: it was never uploaded, or has not arrived yet", message)
+        self._warn_once(
+            (dataset_id, uid), f"{message}: it was never uploaded, or has not arrived yet"
+        )
         return ObjectMissing(message)
+
+    def nameless(self, dataset_id: str, document_id: str, name: str) -> ObjectMissing:
+        """The error, noted once, of a file that its document names without a uid."""
+        message = f"Document {document_id} of dataset {dataset_id} names {name!r} without a uid"
+        self._warn_once((document_id, name), f"{message}: nobody can tell where its bytes are")
+        return ObjectMissing(message)
+
+    def _warn_once(self, key: tuple[str, str], line: str) -> None:
+        with self._lock:
+            noted = key in self._noted_missing
+            self._noted_missing[key] = True
+        if not noted:
+            log.warning("%s", line)
 
     def _raise_if_missing(self, dataset_id: str, uid: str) -> None:
         with self._lock:

@@ -195,7 +195,7 @@ class _DataFile(File):
     def open(self) -> OpenFile:
         place = self._place
         if not place.uid:
-            raise ObjectMissing(f"Document {self._document_id} names {self._name!r} without a uid")
+            raise place.cache.objects.nameless(place.dataset_id, self._document_id, self._name)
         reader = place.cache.objects.open(place.dataset_id, place.uid)
         return _ObjectFile(reader, f"{place.dataset_id}/{place.uid}/{reader.size}")
 
