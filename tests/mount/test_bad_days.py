@@ -375,7 +375,9 @@ def test_no_secret_is_written_anywhere(user: Machine, lab: Lab) -> None:
     assert failure((root / ("0" * 24)).stat) == errno.ENETUNREACH
     written += [(root / ".ndicloudfs" / name).read_text() for name in ("status.json", "errors.log")]
     user.umount(root)
-    said.append(user.run("mount", root).stderr)
+    user.account = {**lab.account, "NDI_CLOUD_USERNAME": "other@example.org"}
+    said.append(user.run("mount", root).stderr)  # of whom nothing is remembered
+    assert "cannot be reached" in said[-1]
     written += [*said, user.log()]
     text = "\n".join(written)
     assert EMAIL in text
