@@ -44,15 +44,11 @@ class HollowBody(BadAnswer):
 class Bodies:
     """The bodies of documents, as bytes of a file."""
 
-    def __init__(
-        self, index: Index, store: Store, catalog: Catalog, upstream: Upstream, patience: float
-    ) -> None:
-        """``patience``: how long a reader waits for a batch of another one, in seconds."""
+    def __init__(self, index: Index, store: Store, catalog: Catalog, upstream: Upstream) -> None:
         self._index = index
         self._store = store
         self._catalog = catalog
         self._up = upstream
-        self._patience = patience
         self._lock = threading.Lock()
         self._coming: dict[tuple[str, str], Future[_Batch]] = {}
         self._renewing: set[tuple[str, str]] = set()
@@ -139,7 +135,7 @@ class Bodies:
                 batch = self._batch(dataset_id, document_id)
                 self._coming.update({(dataset_id, id_): mine for id_ in batch})
         if coming is not None:
-            got = wait(coming, self._patience, f"Document {document_id}")
+            got = wait(coming, self._up.patience, f"Document {document_id}")
         else:
             try:
                 got = self._fetch_batch(dataset_id, batch)

@@ -58,6 +58,7 @@ class Upstream:
     stopping: threading.Event  # the mount goes away: long work ends early
     clock: Callable[[], float]
     ttl: float  # seconds for which what was fetched is believed
+    patience: float  # seconds for which a reader waits for what another one is fetching
 
     def age(self, fetched_at: float) -> float:
         """Seconds since ``fetched_at``; for ever where the clock has been set back since."""

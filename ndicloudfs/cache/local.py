@@ -65,6 +65,7 @@ class LocalCache:
             stopping=self._stopping,
             clock=clock,
             ttl=options.metadata_ttl,
+            patience=PATIENCE,
         )
         self._temporary: TemporaryDirectory[str] | None = None
         try:
@@ -77,8 +78,8 @@ class LocalCache:
             )
             self._index, self._store = self._open(Path(self._temporary.name), options.limit)
         self.catalog = Catalog(self._index, upstream)
-        self.bodies = Bodies(self._index, self._store, self.catalog, upstream, PATIENCE)
-        self.objects = Objects(self._index, self._store, self.catalog, upstream, PATIENCE)
+        self.bodies = Bodies(self._index, self._store, self.catalog, upstream)
+        self.objects = Objects(self._index, self._store, self.catalog, upstream)
 
     @property
     def folder(self) -> Path:

@@ -49,15 +49,11 @@ SIZES_BEFORE_DETAIL = 3
 class Objects:
     """Objects of datasets, by uid."""
 
-    def __init__(
-        self, index: Index, store: Store, catalog: Catalog, upstream: Upstream, patience: float
-    ) -> None:
-        """``patience``: how long a reader waits for a block of another one, in seconds."""
+    def __init__(self, index: Index, store: Store, catalog: Catalog, upstream: Upstream) -> None:
         self._index = index
         self._store = store
         self._catalog = catalog
         self._up = upstream
-        self._patience = patience
         self._lock = threading.Lock()
         self._leases: TLRUCache[tuple[str, str], FileDetail] = TLRUCache(
             10_000, ttu=_lease_end, timer=upstream.clock
@@ -152,7 +148,7 @@ class Objects:
             futures: dict[int, Future[bytes]] = {number: Future() for number in mine}
             self._coming.update({(dataset_id, uid, n): f for n, f in futures.items()})
         if coming is not None:
-            return {numbers.start: wait(coming, self._patience, f"A block of file {uid}")}
+            return {numbers.start: wait(coming, self._up.patience, f"A block of file {uid}")}
         try:
             blocks = self._fetch_range(dataset_id, uid, size, mine)
         except BaseException as error:

@@ -51,16 +51,12 @@ class Control(Directory):
     """``.ndicloudfs/``: files whose bytes are made up when they are opened."""
 
     def __init__(self, cache: LocalCache, errors: ErrorLog, mounted_ns: int) -> None:
-        super().__init__(derive_ino(ROOT_INO, CONTROL_NAME))
+        super().__init__(derive_ino(ROOT_INO, CONTROL_NAME), mounted_ns)
         self._cache = cache
-        self._mounted_ns = mounted_ns
         self._files = {
             STATUS_NAME: _Generated(self.ino, STATUS_NAME, self.status, mounted_ns),
             ERRORS_NAME: _Generated(self.ino, ERRORS_NAME, errors.text, mounted_ns),
         }
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
 
     def entries(self) -> Iterator[Entry]:
         for name, node in self._files.items():
@@ -72,7 +68,7 @@ class Control(Directory):
     def status(self) -> bytes:
         """What ``status.json`` says; asks nobody and fetches nothing."""
         outage = self._cache.outage
-        mounted = datetime.fromtimestamp(self._mounted_ns / 1e9, timezone.utc)
+        mounted = datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
         status: dict[str, Any] = {
             "version": __version__,
             "server": self._cache.host,

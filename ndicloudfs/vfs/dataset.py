@@ -35,17 +35,13 @@ class Dataset(Directory):
 
     def __init__(self, parent: int, cache: LocalCache, row: DatasetRow, default_ns: int) -> None:
         """``default_ns``: the time of a dataset that states none, in epoch ns."""
-        super().__init__(derive_ino(parent, row.id))
+        super().__init__(derive_ino(parent, row.id), iso_to_ns(row.updated_at) or default_ns)
         self._row = row
-        self._mtime_ns = iso_to_ns(row.updated_at) or default_ns
         self._children: dict[str, Node] = {
-            METADATA_NAME: _Metadata(self.ino, cache, row.id, self._mtime_ns),
-            DOCUMENTS_NAME: Documents(self.ino, cache, row.id, self._mtime_ns),
-            FILES_NAME: Files(self.ino, cache, row.id, self._mtime_ns),
+            METADATA_NAME: _Metadata(self.ino, cache, row.id, self.mtime_ns),
+            DOCUMENTS_NAME: Documents(self.ino, cache, row.id, self.mtime_ns),
+            FILES_NAME: Files(self.ino, cache, row.id, self.mtime_ns),
         }
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> dict[str, str]:
         return {

@@ -32,14 +32,10 @@ class ClassFolders(Directory):
     def __init__(
         self, parent: int, name: str, cache: LocalCache, dataset_id: str, mtime_ns: int
     ) -> None:
-        super().__init__(derive_ino(parent, name))
+        super().__init__(derive_ino(parent, name), mtime_ns)
         self._cache = cache
         self._dataset_id = dataset_id
-        self._mtime_ns = mtime_ns
         self._shown = Shown(lambda: cache.catalog.classes(dataset_id), _by_folder_name)
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
 
     def entries(self) -> Iterator[Entry]:
         for name, (class_name, _) in self._shown.items().items():
@@ -67,7 +63,7 @@ class Documents(ClassFolders):
 
     def child(self, name: str) -> Node | None:
         documents = self.documents_under(name)
-        return None if documents is None else _DocumentClass(self.ino, documents, self._mtime_ns)
+        return None if documents is None else _DocumentClass(self.ino, documents, self.mtime_ns)
 
 
 class DocumentClass:
@@ -128,12 +124,8 @@ class _DocumentClass(Directory):
     """``documents/<class>/``."""
 
     def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
-        super().__init__(derive_ino(parent, documents.class_name))
+        super().__init__(derive_ino(parent, documents.class_name), mtime_ns)
         self._documents = documents
-        self._mtime_ns = mtime_ns
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
 
     def xattrs(self) -> dict[str, str]:
         return {
@@ -156,7 +148,7 @@ class _DocumentClass(Directory):
             self._documents.cache,
             self._documents.dataset_id,
             document_id,
-            self._mtime_ns,
+            self.mtime_ns,
         )
 
 

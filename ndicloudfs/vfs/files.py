@@ -33,21 +33,17 @@ class Files(ClassFolders):
 
     def child(self, name: str) -> Node | None:
         if name == UID_DIRECTORY:
-            return _Uids(self.ino, self._cache, self._dataset_id, self._mtime_ns)
+            return _Uids(self.ino, self._cache, self._dataset_id, self.mtime_ns)
         documents = self.documents_under(name)
-        return None if documents is None else _FileClass(self.ino, documents, self._mtime_ns)
+        return None if documents is None else _FileClass(self.ino, documents, self.mtime_ns)
 
 
 class _FileClass(Directory):
     """``files/<class>/``: a folder for each document that has files."""
 
     def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
-        super().__init__(derive_ino(parent, documents.class_name))
+        super().__init__(derive_ino(parent, documents.class_name), mtime_ns)
         self._documents = documents
-        self._mtime_ns = mtime_ns
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
 
     def entries(self) -> Iterator[Entry]:
         # Only bodies say which documents have files.
@@ -64,7 +60,7 @@ class _FileClass(Directory):
         cache, dataset_id = self._documents.cache, self._documents.dataset_id
         if not cache.bodies.described(dataset_id, document_id).has_files:
             return None
-        return _FileFolder(self.ino, cache, dataset_id, document_id, self._mtime_ns)
+        return _FileFolder(self.ino, cache, dataset_id, document_id, self.mtime_ns)
 
 
 class _FileFolder(Directory):
@@ -73,15 +69,14 @@ class _FileFolder(Directory):
     def __init__(
         self, parent: int, cache: LocalCache, dataset_id: str, document_id: str, default_ns: int
     ) -> None:
-        super().__init__(derive_ino(parent, document_id))
+        super().__init__(derive_ino(parent, document_id), default_ns)
         self._cache = cache
         self._dataset_id = dataset_id
         self._id = document_id
-        self._default_ns = default_ns
         self._named: tuple[list[FileLink], dict[str, tuple[int, FileLink]]] = ([], {})
 
     def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns())
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self._document_ns())
 
     def xattrs(self) -> dict[str, str]:
         row = self._cache.bodies.described(self._dataset_id, self._id)
@@ -97,7 +92,7 @@ class _FileFolder(Directory):
             return None
         place = _Place(self._cache, self._dataset_id, link.uid)
         ino = derive_ino(self.ino, str(position))
-        return _DataFile(ino, place, self._mtime_ns(), link.name, self._id)
+        return _DataFile(ino, place, self._document_ns(), link.name, self._id)
 
     def _links(self) -> dict[str, tuple[int, FileLink]]:
         """The files by shown name, with their position in the document."""
@@ -109,22 +104,18 @@ class _FileFolder(Directory):
             self._named = (links, named)
         return named
 
-    def _mtime_ns(self) -> int:
+    def _document_ns(self) -> int:
         row = self._cache.bodies.described(self._dataset_id, self._id)
-        return self._default_ns if row.mtime_ns is None else row.mtime_ns
+        return self.mtime_ns if row.mtime_ns is None else row.mtime_ns
 
 
 class _Uids(Directory):
     """``files/.uid/``: any object of the dataset by its uid; lists nothing."""
 
     def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
-        super().__init__(derive_ino(parent, UID_DIRECTORY))
+        super().__init__(derive_ino(parent, UID_DIRECTORY), mtime_ns)
         self._cache = cache
         self._dataset_id = dataset_id
-        self._mtime_ns = mtime_ns
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mtime_ns)
 
     def entries(self) -> Iterator[Entry]:
         return iter(())
@@ -136,7 +127,7 @@ class _Uids(Directory):
         except ObjectMissing:
             return None
         place = _Place(self._cache, self._dataset_id, uid)
-        return _DataFile(derive_ino(self.ino, uid), place, self._mtime_ns, "", "")
+        return _DataFile(derive_ino(self.ino, uid), place, self.mtime_ns, "", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,13 @@ class Directory(Node):
 
     kind = Kind.DIRECTORY
 
+    def __init__(self, ino: int, mtime_ns: int) -> None:
+        super().__init__(ino)
+        self.mtime_ns = mtime_ns
+
+    def attributes(self) -> Attributes:
+        return Attributes(self.ino, Kind.DIRECTORY, 0, self.mtime_ns)
+
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
         """Everything in the directory that is listed, without ``.`` and ``..``."""

@@ -11,7 +11,7 @@ from ndicloudfs.cloud.values import DatasetRow, Organization, is_cloud_id
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.control import CONTROL_NAME, Control
 from ndicloudfs.vfs.dataset import Dataset
-from ndicloudfs.vfs.nodes import ROOT_INO, Attributes, Directory, Entry, Kind, Node, derive_ino
+from ndicloudfs.vfs.nodes import ROOT_INO, Directory, Entry, Kind, Node, derive_ino
 from ndicloudfs.vfs.shown import Shown
 
 PUBLISHED_NAME = "published"
@@ -22,9 +22,8 @@ class Root(Directory):
     """``MOUNT/``: each organization of the account, ``published/``, ``.ndicloudfs/``."""
 
     def __init__(self, cache: LocalCache, control: Control, mounted_ns: int) -> None:
-        super().__init__(ROOT_INO)
+        super().__init__(ROOT_INO, mounted_ns)
         self._cache = cache
-        self._mounted_ns = mounted_ns
         self._organizations = Shown(
             cache.catalog.organizations, lambda rows: _by_name(rows, _RESERVED)
         )
@@ -36,9 +35,6 @@ class Root(Directory):
             mounted_ns,
         )
         self._fixed: dict[str, Directory] = {PUBLISHED_NAME: published, CONTROL_NAME: control}
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
 
     def entries(self) -> Iterator[Entry]:
         for name, organization in self._organizations.items().items():
@@ -53,7 +49,7 @@ class Root(Directory):
         if organization is not None:
             return self._organization(organization)
         row = self._cache.catalog.dataset(name) if is_cloud_id(name) else None
-        return None if row is None else Dataset(self.ino, self._cache, row, self._mounted_ns)
+        return None if row is None else Dataset(self.ino, self._cache, row, self.mtime_ns)
 
     def _organization(self, organization: Organization) -> Directory:
         return _Datasets(
@@ -61,7 +57,7 @@ class Root(Directory):
             self._cache,
             lambda: self._cache.catalog.datasets(organization.id),
             lambda row: row.organization_id == organization.id,
-            self._mounted_ns,
+            self.mtime_ns,
             organization,
         )
 
@@ -79,15 +75,11 @@ class _Datasets(Directory):
         organization: Organization | None = None,
     ) -> None:
         """``belongs`` tells whether a dataset that ``listing`` does not show may be asked for."""
-        super().__init__(ino)
+        super().__init__(ino, mounted_ns)
         self._cache = cache
         self._datasets = Shown(listing, lambda rows: _by_name(rows, frozenset({".", ".."})))
         self._belongs = belongs
-        self._mounted_ns = mounted_ns
         self._organization = organization
-
-    def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.DIRECTORY, 0, self._mounted_ns)
 
     def xattrs(self) -> dict[str, str]:
         if self._organization is None:
@@ -107,7 +99,7 @@ class _Datasets(Directory):
             row = self._cache.catalog.dataset(name)
             if row is not None and not self._belongs(row):
                 return None
-        return None if row is None else Dataset(self.ino, self._cache, row, self._mounted_ns)
+        return None if row is None else Dataset(self.ino, self._cache, row, self.mtime_ns)
 
 
 class _Named(Protocol):
