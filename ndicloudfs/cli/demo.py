@@ -76,8 +76,10 @@ def demo(once: bool) -> None:
             "The demo needs the sandbox; install it with: pip install 'ndicloudfs[sandbox]'"
         )
     console = Console(soft_wrap=True)
-    # SIGTERM ends the demo as Ctrl-C does: everything that it started ends with it.
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    # SIGTERM ends the demo as Ctrl-C does: everything that it started ends with it. A script that
+    # runs in the background has been told to ignore Ctrl-C, and the demo would not end at all.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _interrupt())
     try:
         with _running(console) as mount:
             _tour(mount, console)
@@ -117,8 +119,8 @@ def _running(console: Console) -> Iterator[Path]:
                 "XDG_STATE_HOME": str(folder / "state"),
             }
             arguments = ("mount", str(mount), "--cache-dir", str(folder / "cache"))
-            _ndicloudfs(*arguments, environment=environment)
             try:
+                _ndicloudfs(*arguments, environment=environment)
                 yield mount
             finally:
                 _unmount(mount)
@@ -154,11 +156,14 @@ def _sandbox(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _unmount(mount: Path) -> None:
+    target = points.absolute(str(mount))
+    if points.mounted_at(target) is None:
+        return
     try:
-        points.unmount(str(mount))
+        points.unmount(target)
     except points.MountError:
         # A shell of the user's may be in it: the demo ends all the same.
-        points.unmount(str(mount), lazy=True)
+        points.unmount(target, lazy=True)
 
 
 def _tour(mount: Path, console: Console) -> None:

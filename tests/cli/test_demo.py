@@ -14,6 +14,11 @@ from tests.support.mounting import COMMAND_SECONDS, Machine, need_fuse
 from tests.support.system import until
 
 
+def ignore_ctrl_c() -> None:
+    """What a shell does to a program in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextmanager
 def demo(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     need_fuse("mfusepy")
@@ -26,8 +31,12 @@ def demo(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=ignore_ctrl_c,
     ) as process:
-        yield process
+        try:
+            yield process
+        finally:
+            process.kill()
     assert list(scratch.iterdir()) == []
     assert not [mount for mount in mounts() if str(tmp_path) in mount.target]
 

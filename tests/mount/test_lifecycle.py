@@ -46,7 +46,11 @@ def in_foreground(home: Machine) -> Iterator[tuple[subprocess.Popen[str], Path]]
     ) as process:
         home.mounts.append(target)
         until(lambda: mounted_at(str(target)) is not None)
-        yield process, target
+        try:
+            yield process, target
+        except BaseException:
+            process.kill()
+            raise
         assert mounted_at(str(target)) is None
         home.mounts.remove(target)
 
