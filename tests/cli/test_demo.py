@@ -14,9 +14,8 @@ from tests.support.mounting import COMMAND_SECONDS, Machine, need_fuse
 from tests.support.system import until
 
 
-def ignore_ctrl_c() -> None:
-    """What a shell does to a program in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+# What a shell does to a program in the background.
+IGNORING_CTRL_C = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
 
 @contextmanager
@@ -26,12 +25,11 @@ def demo(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     scratch.mkdir()
     environment = Machine(tmp_path, {}).environment | {"TMPDIR": str(scratch)}
     with subprocess.Popen(
-        [sys.executable, "-m", "ndicloudfs", "demo", *arguments],
+        [*IGNORING_CTRL_C, sys.executable, "-m", "ndicloudfs", "demo", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=ignore_ctrl_c,
     ) as process:
         try:
             yield process
