@@ -13,7 +13,6 @@ from ndicloudfs.mount.mountpoint import mounts
 from tests.support.mounting import COMMAND_SECONDS, Machine, need_fuse
 from tests.support.system import until
 
-
 # What a shell does to a program in the background.
 IGNORING_CTRL_C = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
