@@ -16,9 +16,11 @@ import shutil
 import sqlite3
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,10 +34,16 @@ GIB = 1 << 30
 DEFAULT_LIMIT = 20 * GIB
 _HEADER = struct.Struct("<4sIQ")  # magic, CRC-32 of the data, length of the data
 _MAGIC = b"ndi2"
+_SEGMENT = struct.Struct("<4sI")  # magic, number of parts
+_PART = struct.Struct("<II")  # CRC-32, length
+_SEGMENT_MAGIC = b"nds1"
 _THREADS = 4
 _BUSY_SECONDS = 2.0  # a reader rather fetches again than waits longer for the database
 _FILE_FROM = 32 << 10  # bytes; smaller values lie in the database
 _CLOSE_SECONDS = 30.0  # for what the threads are at
+# diskcache's own "least-recently-used" writes to the database at every read: 1.7 ms a block, and
+# nothing can be read from a full disk. Here `touch` writes, once for all blocks of a file.
+_LEAST_RECENTLY_TOUCHED = "least-recently-touched"
 _FAILURES = (OSError, sqlite3.Error, diskcache.Timeout, ValueError)
 
 
@@ -100,22 +108,39 @@ class Store:
         """The bytes under ``key``, or None where there are none or they are damaged."""
         return self._run(lambda: self._get(key), None)
 
-    def first_present(self, keys: Sequence[str]) -> int:
-        """The position of the first of ``keys`` that is here, their number if none is."""
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What ``get`` answers for each of ``keys``."""
+        return self._run(lambda: [self._get(key) for key in keys], [None] * len(keys))
 
-        def look() -> int:
-            return next((i for i, key in enumerate(keys) if key in self._cache), len(keys))
+    def put_segment(self, key: str, parts: Sequence[bytes]) -> None:
+        """Keep ``parts`` together as one entry, of which each can be read by itself."""
+        sums = [_checksum(f"{key}/{position}", part) for position, part in enumerate(parts)]
+        lengths = [len(part) for part in parts]
+        head = _SEGMENT.pack(_SEGMENT_MAGIC, len(parts))
+        table = b"".join(_PART.pack(*entry) for entry in zip(sums, lengths, strict=True))
+        data = b"".join([head, table, *parts])
+        self._run(lambda: self._cache.set(key, data), False)
 
-        return self._run(look, len(keys))
+    def get_segment(self, key: str, positions: range) -> dict[int, bytes]:
+        """The parts at ``positions`` of a segment, as far as they are there and not damaged."""
+        return self._run(lambda: self._get_segment(key, positions), {})
+
+    def touch(self, prefix: str) -> None:
+        """Note that everything whose key begins with ``prefix`` is in use now."""
+
+        def touch() -> None:
+            self._cache._sql(
+                "UPDATE Cache SET access_time = ? WHERE key >= ? AND key < ?",
+                (time.time(), prefix, prefix + "\U0010ffff"),
+            )
+
+        with suppress(RuntimeError):  # closed
+            self._pool.submit(touch)
 
     def put(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Keep ``items``."""
         packed = [(key, _pack(key, data)) for key, data in items]
         self._run(lambda: self._put(packed), None)
-
-    def remove(self, key: str) -> None:
-        """Forget ``key``."""
-        self._run(lambda: self._cache.delete(key), False)
 
     def volume(self) -> int:
         """Bytes that the store takes on the disk."""
@@ -134,22 +159,19 @@ class Store:
         self._pool.shutdown()
 
     def _open(self) -> diskcache.Cache:
+        policies: Any = diskcache.core.EVICTION_POLICY
+        policies[_LEAST_RECENTLY_TOUCHED] = {**policies["least-recently-used"], "get": None}
         return diskcache.Cache(
             str(self.folder),
             timeout=_BUSY_SECONDS,
             disk=_BytesDisk,
             size_limit=self.limit,
             disk_min_file_size=_FILE_FROM,
-            eviction_policy="least-recently-used",
+            eviction_policy=_LEAST_RECENTLY_TOUCHED,
         )
 
     def _get(self, key: str) -> bytes | None:
-        try:
-            packed = self._cache.get(key)
-        except (OSError, sqlite3.OperationalError):
-            # A full disk has no room to note that the entry was used: reading goes on without.
-            self._cache.eviction_policy = "least-recently-stored"  # type: ignore[attr-defined]
-            packed = self._cache.get(key)
+        packed = self._cache.get(key)
         if packed is None:
             return None
         data = _unpack(key, packed)
@@ -157,6 +179,28 @@ class Store:
             log.warning("a damaged entry of the cache was dropped and will be fetched again")
             self._cache.delete(key)
         return data
+
+    def _get_segment(self, key: str, positions: range) -> dict[int, bytes]:
+        file = self._cache.get(key, read=True)
+        if file is None:
+            return {}
+        with file:
+            head = file.read(_SEGMENT.size)
+            magic, count = _SEGMENT.unpack(head) if len(head) == _SEGMENT.size else (b"", 0)
+            table = file.read(count * _PART.size) if magic == _SEGMENT_MAGIC else b""
+            entries = list(_PART.iter_unpack(table[: len(table) // _PART.size * _PART.size]))
+            found = {}
+            for position in positions[: max(0, len(entries) - positions.start)]:
+                checksum, length = entries[position]
+                start = sum(entry[1] for entry in entries[:position])
+                file.seek(_SEGMENT.size + len(table) + start)
+                part = file.read(length)
+                if checksum == _checksum(f"{key}/{position}", part) and len(part) == length:
+                    found[position] = part
+        if len(found) < len(positions):
+            log.warning("a damaged entry of the cache was dropped and will be fetched again")
+            self._cache.delete(key)
+        return found
 
     def _put(self, packed: list[tuple[str, bytes]]) -> None:
         # Large values are files, and a transaction that fails would leave its files behind.

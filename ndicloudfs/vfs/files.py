@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from ndicloudfs.cache.local import LocalCache
-from ndicloudfs.cache.objects import ObjectReader
+from ndicloudfs.cache.reader import ObjectReader
 from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cloud.errors import ObjectMissing
 from ndicloudfs.vfs import names
@@ -154,6 +154,10 @@ class _ObjectFile:
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
         return self.reader.read(offset, length)
+
+    def close(self) -> None:
+        """Nobody will read any more."""
+        self.reader.close()
 
 
 class _DataFile(File):

@@ -75,7 +75,9 @@ class FileSystem:
     def release(self, handle: int) -> None:
         """Close an open file."""
         with self._lock:
-            self._handles.pop(handle, None)
+            opened = self._handles.pop(handle, None)
+        if opened is not None:
+            opened.close()
 
     def disk(self) -> os.statvfs_result:
         """The file system that holds the cache, which is what ``df`` shows."""

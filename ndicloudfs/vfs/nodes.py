@@ -70,6 +70,9 @@ class OpenFile(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
 
+    def close(self) -> None:
+        """Nobody will read any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class BytesFile:
@@ -87,6 +90,9 @@ class BytesFile:
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
         return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        """Nobody will read any more."""
 
 
 class Node(ABC):

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from ndicloudfs.cache.leases import MISSING_FOR
 from ndicloudfs.cache.local import CacheOptions, LocalCache
-from ndicloudfs.cache.objects import BLOCK, KIB, MIB, MISSING_FOR
+from ndicloudfs.cache.reader import BLOCK, MIB
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import (
     BadAnswer,
@@ -31,6 +32,7 @@ from tests.sandbox.raw import Api, Json, login, upload
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
 
+KIB = 1 << 10
 OBJECTS = "GET /objects"
 FILE_DETAIL = "GET /datasets/{id}/files/{uid}/detail"
 DETAIL = "GET /datasets/{id}"

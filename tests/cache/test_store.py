@@ -53,11 +53,10 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     other.close()
 
 
-def test_the_first_present_key_is_found(store: Store) -> None:
+def test_many_keys_are_read_at_once(store: Store) -> None:
     store.put([("b", b"1"), ("d", b"2")])
-    assert store.first_present(["a", "b", "c", "d"]) == 1
-    assert store.first_present(["a", "c"]) == 2
-    assert store.first_present([]) == 0
+    assert store.get_many(["a", "b", "c", "d"]) == [None, b"1", None, b"2"]
+    assert store.get_many([]) == []
 
 
 def test_the_limit_is_kept_and_what_was_used_last_stays(tmp_path: Path) -> None:
@@ -65,6 +64,7 @@ def test_the_limit_is_kept_and_what_was_used_last_stays(tmp_path: Path) -> None:
     store.put([("kept", BIG)])
     for number in range(100):
         store.put([(f"key {number}", BIG)])
+        store.touch("kep")
         assert store.get("kept") == BIG
     assert store.volume() < 6 << 20
     assert store.get("key 0") is None

@@ -1,0 +1,150 @@
+"""Reading ahead: as far as a reader has come, and within limits for all of them together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ndicloudfs.cache.objects import AHEAD_LIMIT
+from ndicloudfs.cache.reader import BLOCK, MIB, RUN, ObjectReader
+from tests.cache.test_objects import OBJECTS, Clock, Lab, open_cache
+from tests.sandbox.raw import login, upload
+from tests.support.sandbox import Sandbox
+from tests.support.system import until
+
+SOURCE = os.urandom(24 * MIB + 777)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("reader")
+    clock = Clock()
+    with (
+        Sandbox(folder / "sandbox") as sandbox,
+        login(sandbox) as api,
+        open_cache(sandbox, folder / "cache", clock) as cache,
+    ):
+        dataset = api.dataset(sandbox.organization_id)
+        upload(sandbox, api, dataset, "source", SOURCE)
+        yield Lab(sandbox, api, dataset, cache, clock)
+
+
+@pytest.fixture
+def fresh(lab: Lab, tmp_path: Path) -> Iterator[ObjectReader]:
+    """The object, opened with an empty cache."""
+    with open_cache(lab.sandbox, tmp_path / "cache", lab.clock) as cache:
+        reader = cache.objects.open(lab.dataset, "source")
+        lab.sandbox.clear_log()
+        lab.sandbox.clear_faults()
+        yield reader
+        reader.close()
+
+
+def in_order(reader: ObjectReader, start: int, stop: int) -> bytes:
+    return b"".join(reader.read(at, min(BLOCK, stop - at)) for at in range(start, stop, BLOCK))
+
+
+def quiet(reader: ObjectReader) -> None:
+    """Wait until nothing is under way."""
+    until(lambda: not reader._objects._coming)
+
+
+def test_a_file_read_in_order_comes_in_long_ranges_and_each_byte_once(
+    lab: Lab, fresh: ObjectReader
+) -> None:
+    assert in_order(fresh, 0, len(SOURCE)) == SOURCE
+    quiet(fresh)
+    assert lab.bytes_fetched() == len(SOURCE) - BLOCK  # the first came when it was opened
+    assert len(lab.requests()) <= len(SOURCE) // (RUN * BLOCK) + 8
+
+
+def test_a_reader_that_stops_has_fetched_three_times_what_it_read_at_most(
+    lab: Lab, fresh: ObjectReader
+) -> None:
+    start = 8 * MIB
+    assert in_order(fresh, start, start + 2 * MIB) == SOURCE[start:][: 2 * MIB]
+    quiet(fresh)
+    assert lab.bytes_fetched() <= 3 * 2 * MIB + RUN * BLOCK
+
+
+def test_a_look_at_a_few_places_fetches_their_blocks_alone(lab: Lab, fresh: ObjectReader) -> None:
+    for place in (20 * MIB, 3 * MIB, 11 * MIB, 0):
+        assert fresh.read(place, 4096) == SOURCE[place : place + 4096]
+    quiet(fresh)
+    assert lab.bytes_fetched() == 3 * BLOCK
+
+
+def test_two_readers_in_turns_in_one_file_are_both_read_ahead_of(
+    lab: Lab, fresh: ObjectReader
+) -> None:
+    for step in range(64):
+        for start in (0, 12 * MIB):
+            at = start + step * BLOCK
+            assert fresh.read(at, BLOCK) == SOURCE[at : at + BLOCK]
+    quiet(fresh)
+    assert len(lab.requests()) <= 24
+
+
+def test_what_is_fetched_ahead_never_exceeds_its_limit(lab: Lab, fresh: ObjectReader) -> None:
+    lab.sandbox.fault(OBJECTS, "hang", count=-1, skip=8)
+    objects = fresh._objects
+    for at in range(0, 3 * MIB, BLOCK):
+        fresh.read(at, BLOCK)
+        assert 0 <= objects._ahead <= AHEAD_LIMIT
+    lab.sandbox.clear_faults()
+    quiet(fresh)
+    until(lambda: objects._ahead == 0)
+
+
+def test_a_reader_that_goes_away_takes_back_what_was_not_begun(
+    lab: Lab, fresh: ObjectReader
+) -> None:
+    in_order(fresh, 0, 2 * MIB)
+    fresh.close()
+    quiet(fresh)
+    other = fresh._objects.open(lab.dataset, "source")
+    assert in_order(other, 0, len(SOURCE)) == SOURCE
+    other.close()
+
+
+def test_a_failure_while_reading_ahead_is_not_the_readers(lab: Lab, fresh: ObjectReader) -> None:
+    lab.sandbox.fault(OBJECTS, "status", skip=2, count=4, status=500)
+    assert in_order(fresh, 0, len(SOURCE)) == SOURCE
+
+
+reads = st.lists(
+    st.tuples(st.integers(0, len(SOURCE) + BLOCK), st.integers(1, 3 * MIB)),
+    min_size=1,
+    max_size=12,
+)
+faults = st.sampled_from(["no_range", "short", "truncate", "drop", "garbage", "status", ""])
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(reads, faults, st.integers(0, 3))
+def test_every_byte_equals_the_source_whatever_is_read_and_whatever_fails(
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    places: list[tuple[int, int]],
+    fault: str,
+    skip: int,
+) -> None:
+    lab.sandbox.clear_faults()
+    with open_cache(lab.sandbox, tmp_path_factory.mktemp("cache"), lab.clock) as cache:
+        reader = cache.objects.open(lab.dataset, "source")
+        if fault:
+            options = {"status": 503} if fault == "status" else {"bytes": 1000}
+            lab.sandbox.fault(OBJECTS, fault, skip=skip, count=2, **options)
+        for offset, length in places:
+            assert reader.read(offset, length) == SOURCE[offset : offset + length]
+        reader.close()
+    lab.sandbox.clear_faults()
