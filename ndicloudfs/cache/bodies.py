@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
 from ndicloudfs.cache.flight import wait
@@ -29,8 +30,13 @@ from ndicloudfs.cloud.values import Document, Fetched
 
 log = logging.getLogger(__name__)
 
-# Section 5.8: answers must stay under 6 MB and 29 s, and hydrated documents are large.
-BATCH = 200
+# The first look at a class fetches few, for a quick answer, and learns how large its documents are.
+FIRST_BATCH = 100
+LARGEST_BATCH = 500  # the server's limit, section 5.8
+ANSWER = 3_000_000  # bytes; answers of more than 6 MB presumably fail
+URL_SIZE = 600  # bytes that a presigned URL adds to an answer
+# Fetched ahead of a reader who walks through a class. Section 8.4: 3 to 6 calls at a time.
+BATCHES_AHEAD = 3
 # A batch that the server cannot answer is cut down until the one document that is wanted is alone.
 _SMALLER = 8
 # Not a time-out of ours: the gateway's own (504) comes first, and the reader has waited enough.
@@ -52,6 +58,9 @@ class Bodies:
         self._lock = threading.Lock()
         self._coming: dict[tuple[str, str], Future[_Batch]] = {}
         self._renewing: set[tuple[str, str]] = set()
+        # By dataset and class: where the next batch would begin, and bytes of a document.
+        self._next: LRUCache[tuple[str, str], str | None] = LRUCache(10_000)
+        self._sizes: LRUCache[tuple[str, str], float] = LRUCache(10_000)
 
     def described(self, dataset_id: str, document_id: str) -> DocumentRow:
         """The document with its size, time and files known. Raises ``NotFound``."""
@@ -111,29 +120,47 @@ class Bodies:
                 return
             self._renewing.add(place)
 
+        def finished() -> None:
+            with self._lock:
+                self._renewing.discard(place)
+
+        self._in_background(dataset_id, document_id, 0, finished)
+
+    def _in_background(
+        self, dataset_id: str, document_id: str, ahead: int, finished: Callable[[], None]
+    ) -> None:
         def run() -> None:
             try:
                 row = self._catalog.known_document(dataset_id, document_id)
                 # A reader may be faster than the server: what was queued may have come meanwhile.
                 if row is None or row.body_at is None or self._up.age(row.body_at) > self._up.ttl:
-                    self._fetch(dataset_id, document_id)
+                    self._fetch(dataset_id, document_id, ahead)
             except CloudError as error:
-                log.info("document %s could not be refreshed: %s", document_id, error)
+                log.info("document %s was not fetched in advance: %s", document_id, error)
             finally:
-                with self._lock:
-                    self._renewing.discard(place)
+                finished()
 
-        with suppress(RuntimeError):  # the pool is closed: the mount is going away
+        try:
             self._up.pool.submit(run)
+        except RuntimeError:  # the pool is closed: the mount is going away
+            finished()
 
-    def _fetch(self, dataset_id: str, document_id: str) -> bytes:
-        """Fetch a body and the bodies around it, or wait for the thread that is at it."""
+    def _fetch(self, dataset_id: str, document_id: str, ahead: int | None = None) -> bytes:
+        """Fetch a body and the bodies around it, or wait for the thread that is at it.
+
+        ``ahead``: how many more batches to fetch at the same time; None leaves it to how the
+        reader goes about it.
+        """
         with self._lock:
             coming = self._coming.get((dataset_id, document_id))
             if coming is None:
                 mine: Future[_Batch] = Future()
-                batch = self._batch(dataset_id, document_id)
+                batch, next_id, walking = self._batch(dataset_id, document_id)
                 self._coming.update({(dataset_id, id_): mine for id_ in batch})
+        if coming is None and next_id is not None:
+            more = (BATCHES_AHEAD if walking else 0) if ahead is None else ahead
+            if more:
+                self._in_background(dataset_id, next_id, more - 1, lambda: None)
         if coming is not None:
             got = wait(coming, self._up.patience, f"Document {document_id}")
         else:
@@ -160,19 +187,29 @@ class Bodies:
             for id_ in batch:
                 del self._coming[dataset_id, id_]
 
-    def _batch(self, dataset_id: str, document_id: str) -> list[str]:
-        """The document, then those that follow it and whose bodies are as unknown as its own."""
+    def _batch(self, dataset_id: str, document_id: str) -> tuple[list[str], str | None, bool]:
+        """The document, then those that follow it and whose bodies are as unknown as its own.
+
+        Also the document behind them, and whether this one is where the last batch had ended.
+        """
         row = self._catalog.known_document(dataset_id, document_id)
         batch = [document_id]
         if row is None:
-            return batch
-        for other in self._catalog.neighbours(dataset_id, row, BATCH - 1):
+            return batch, None, False
+        place = (dataset_id, row.class_name)
+        size = self._sizes.get(place)
+        most = FIRST_BATCH if size is None else max(1, min(int(ANSWER / size), LARGEST_BATCH))
+        following = self._catalog.neighbours(dataset_id, row, most)
+        for other in following[: most - 1]:
             unknown = other.body_at is None
             old = other.body_at is not None and self._up.age(other.body_at) > self._up.ttl
             wanted = unknown or (old and row.body_at is not None)
             if wanted and (dataset_id, other.id) not in self._coming:
                 batch.append(other.id)
-        return batch
+        next_id = following[-1].id if len(following) == most else None
+        walking = self._next.get(place) == document_id
+        self._next[place] = next_id
+        return batch, next_id, walking
 
     def _fetch_batch(self, dataset_id: str, batch: list[str]) -> _Batch:
         """Fetch a batch; where the server cannot answer, a smaller one with the same head."""
@@ -209,6 +246,10 @@ class Bodies:
             facts.append(
                 BodyFacts(document.summary, len(rendered.data), rendered.mtime_ns, rendered.files)
             )
+            weight = len(rendered.data) + URL_SIZE * len(rendered.files)
+            place = (dataset_id, document.summary.class_name)
+            with self._lock:
+                self._sizes[place] = 0.9 * self._sizes.get(place, weight) + 0.1 * weight
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
         self._index.put_bodies(dataset_id, facts, self._up.clock())
         return bodies

@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.cache.bodies import BATCH, HollowBody
+from ndicloudfs.cache.bodies import (
+    BATCHES_AHEAD,
+    FIRST_BATCH,
+    LARGEST_BATCH,
+    HollowBody,
+)
 from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import BadAnswer, NotFound, ServerFault, Unreachable
 from tests.sandbox.raw import Api, Json, body, login
 from tests.support.sandbox import Sandbox
+from tests.support.system import until
 
 FETCH = "POST /datasets/{id}/documents/bulk-fetch"
 COUNT = 450  # more than two batches
@@ -55,7 +61,20 @@ def lab(sandbox: Sandbox, tmp_path: Path) -> Iterator[Lab]:
 
 def test_a_look_at_every_document_is_a_call_per_batch(lab: Lab) -> None:
     assert [lab.read(number) for number in range(COUNT)] == [body(n) for n in range(COUNT)]
-    assert lab.sandbox.count(FETCH) == -(-COUNT // BATCH)
+    assert lab.sandbox.count(FETCH) == 1 + -(-(COUNT - FIRST_BATCH) // LARGEST_BATCH)
+
+
+def test_a_walk_through_a_class_fetches_batches_ahead_of_itself(lab: Lab) -> None:
+    dataset = lab.api.dataset(lab.sandbox.organization_id)
+    lab.sandbox.plant(dataset, documents=[{"body": body(n)} for n in range(2600)])
+    rows = [row.id for row in lab.cache.catalog.documents(dataset, "subject")]
+    lab.sandbox.clear_log()
+    for row in rows[: FIRST_BATCH + 1]:
+        lab.cache.bodies.described(dataset, row)
+    until(lambda: lab.sandbox.count(FETCH) == 1 + 1 + BATCHES_AHEAD)
+    for row in rows:
+        lab.cache.bodies.described(dataset, row)
+    assert lab.sandbox.count(FETCH) == 1 + 2500 // LARGEST_BATCH
 
 
 def test_many_threads_fetch_each_body_once(lab: Lab) -> None:
@@ -82,7 +101,9 @@ def test_many_threads_fetch_each_body_once(lab: Lab) -> None:
 )
 def test_a_bulk_fetch_that_fails_once_is_made_again(lab: Lab, fault: Json) -> None:
     lab.sandbox.fault(FETCH, **fault)
-    assert [lab.read(number) for number in range(BATCH)] == [body(n) for n in range(BATCH)]
+    assert [lab.read(number) for number in range(FIRST_BATCH)] == [
+        body(n) for n in range(FIRST_BATCH)
+    ]
     assert lab.sandbox.count(FETCH) == 2
     assert lab.listed() == lab.ids
 
@@ -91,9 +112,9 @@ def test_documents_that_are_always_left_out_are_gone_and_no_others(lab: Lab) -> 
     lab.sandbox.fault(FETCH, "omit", count=-1, documents=7)
     assert lab.read(0) == body(0)
     with pytest.raises(NotFound, match="not in dataset"):
-        lab.read(BATCH - 1)
+        lab.read(FIRST_BATCH - 1)
     lab.sandbox.clear_faults()
-    assert lab.read(BATCH) == body(BATCH)
+    assert lab.read(FIRST_BATCH) == body(FIRST_BATCH)
 
 
 def test_a_deleted_document_is_gone_and_the_rest_goes_on(lab: Lab) -> None:
@@ -166,12 +187,12 @@ def test_a_bulk_fetch_that_always_fails_is_an_error_and_leaves_the_rest(
     assert lab.read(0) == body(0)
     lab.sandbox.fault(FETCH, count=-1, **fault)
     with pytest.raises(error):
-        lab.read(BATCH)
+        lab.read(FIRST_BATCH)
     assert lab.read(1) == body(1)
     assert lab.listed() == lab.ids
     lab.sandbox.clear_faults()
     if error is not Unreachable:  # then the server counts as away for a moment
-        assert lab.read(BATCH) == body(BATCH)
+        assert lab.read(FIRST_BATCH) == body(FIRST_BATCH)
 
 
 def test_damaged_bodies_are_fetched_again(lab: Lab, tmp_path: Path) -> None:
