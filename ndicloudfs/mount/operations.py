@@ -134,9 +134,10 @@ class Operations:
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         """The value of an extended attribute."""
         del position
-        if not name.startswith("user.ndi."):
-            # The kernel asks for security.* on its own, and nothing must be fetched for that.
-            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        if not name.startswith("user."):
+            # `ls -l` asks for security.* and system.* of each file, until it hears that the file
+            # system has none at all.
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
         with self._failures(path):
             value = self._fs.resolve(path).xattrs().get(name)
         if value is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ import requests
 
 from ndicloudfs.sandbox.serve import Ready, running
 from ndicloudfs.sandbox.settings import Settings, changed
+from tests.support.system import until
 
 _PATIENCE = 30.0  # s, for what takes milliseconds
 
@@ -114,11 +114,8 @@ class Sandbox:
         self.control("POST", "/idle", {"seconds": seconds})
 
     def eventually(self, holds: Callable[[], bool], seconds: float = _PATIENCE) -> None:
-        """Ask again and again, until ``holds`` or the time is over (then AssertionError)."""
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, "it did not come to pass"
-            time.sleep(0.005)
+        """Ask again and again, until ``holds`` or the time is over (then the test fails)."""
+        until(holds, seconds)
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One of the sandbox's own calls."""
