@@ -12,6 +12,7 @@ from pathlib import Path
 
 FILESYSTEM_TYPE = "fuse.ndicloudfs"
 _MOUNTS = "/proc/self/mounts"
+_DEVICE = "/dev/fuse"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _UNMOUNT_SECONDS = 30.0
 
@@ -44,6 +45,19 @@ def absolute(path: str) -> str:
 def mounted_at(target: str) -> Mount | None:
     """The mount at ``target``, an absolute path, or None; the topmost of several."""
     return next((mount for mount in reversed(mounts()) if mount.target == target), None)
+
+
+def check_fuse() -> None:
+    """Raise ``MountError`` where this user cannot use FUSE on this machine."""
+    if not Path(_DEVICE).exists():
+        raise MountError(
+            f"This machine has no {_DEVICE}; run: sudo modprobe fuse"
+            " (a container needs: --device /dev/fuse --cap-add SYS_ADMIN)"
+        )
+    if not os.access(_DEVICE, os.R_OK | os.W_OK):
+        raise MountError(f"{_DEVICE} may not be used by you; run: sudo chmod 0666 {_DEVICE}")
+    if os.geteuid() != 0:
+        _helper()
 
 
 def check(target: str) -> None:
@@ -108,9 +122,13 @@ def unmount(target: str, *, lazy: bool = False) -> None:
 def _unmount_command(target: str, *, lazy: bool) -> list[str]:
     if os.geteuid() == 0:
         return ["umount", *(["--lazy"] if lazy else []), target]
+    return [_helper(), "-u", *(["-z"] if lazy else []), target]
+
+
+def _helper() -> str:
     for helper in ("fusermount3", "fusermount"):
         if shutil.which(helper):
-            return [helper, "-u", *(["-z"] if lazy else []), target]
+            return helper
     raise MountError("fusermount3 is not installed; run: sudo apt-get install fuse3")
 
 

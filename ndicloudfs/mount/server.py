@@ -42,6 +42,7 @@ def serve(config: CloudConfig, options: MountOptions, ready: Callable[[], None])
     Signs in first. Raises ``CloudError``, ``MountError`` or ``BindingError`` where it cannot.
     """
     loaded = binding.load()
+    mountpoint.check_fuse()
     mountpoint.check(options.mountpoint)
     errors = ErrorLog()
     logger = logging.getLogger("ndicloudfs")

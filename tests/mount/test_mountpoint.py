@@ -27,6 +27,25 @@ def folders(fs: FakeFilesystem) -> None:
     fs.create_dir("/home/me/my data\u00fc")
 
 
+def test_a_machine_without_fuse_is_told_how_to_get_it(
+    fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(MountError, match="sudo modprobe fuse"):
+        mountpoint.check_fuse()
+    fs.create_file("/dev/fuse")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.access", lambda *_: False)
+        with pytest.raises(MountError, match="sudo chmod 0666 /dev/fuse"):
+            mountpoint.check_fuse()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.access", lambda *_: True)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(MountError, match="sudo apt-get install fuse3"):
+        mountpoint.check_fuse()
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    mountpoint.check_fuse()
+
+
 def test_an_empty_directory_will_do() -> None:
     mountpoint.check("/home/me/empty")
 
