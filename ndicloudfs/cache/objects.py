@@ -24,7 +24,6 @@ from ndicloudfs.cloud.errors import BadAnswer, CloudError, ObjectMissing, SizeCh
 
 log = logging.getLogger(__name__)
 
-# A random read of 64 KiB touches 1.5 blocks on average: 3 bytes fetched for each byte asked.
 MEMORY = 48 * MIB  # blocks at hand, for all files together
 AHEAD_LIMIT = 40 * MIB  # blocks fetched ahead and not there yet, for all files together
 TOUCH_EVERY = 600.0  # s: how exactly the order of use is known
