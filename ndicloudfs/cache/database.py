@@ -43,6 +43,7 @@ class Database:
                 self._prepare()
             except sqlite3.DatabaseError as error:
                 if not _damaged(error):
+                    self.close()
                     raise
                 log.info("the index %s is damaged and is started afresh: %s", path, error)
                 self.close()
@@ -107,10 +108,14 @@ class Database:
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        # A crash of the machine may lose the last moments of what can be fetched again.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            # A crash of the machine may lose the last moments of what can be fetched again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:  # the file is damaged, or the disk is full
+            connection.close()
+            raise
         return connection
 
     def _copy(self) -> sqlite3.Connection:

@@ -68,6 +68,18 @@ class _BytesDisk(diskcache.Disk):
         return super().fetch(mode, filename, value, read)  # type: ignore[no-untyped-call]
 
 
+class _Cache(diskcache.Cache):
+    """Leaves no connection behind where it cannot be opened."""
+
+    def __init__(self, folder: str, **settings: object) -> None:
+        try:
+            super().__init__(folder, **settings)  # type: ignore[no-untyped-call]
+        except BaseException:
+            with suppress(AttributeError):  # it did not come as far as a connection
+                self.close()  # type: ignore[no-untyped-call]
+            raise
+
+
 def default_limit(folder: Path) -> int:
     """The size limit in bytes: 20 GiB or a quarter of the free space, whichever is less.
 
@@ -161,7 +173,7 @@ class Store:
     def _open(self) -> diskcache.Cache:
         policies: Any = diskcache.core.EVICTION_POLICY
         policies[_LEAST_RECENTLY_TOUCHED] = {**policies["least-recently-used"], "get": None}
-        return diskcache.Cache(
+        return _Cache(
             str(self.folder),
             timeout=_BUSY_SECONDS,
             disk=_BytesDisk,
