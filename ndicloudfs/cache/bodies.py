@@ -54,6 +54,7 @@ class Bodies:
         self._index = index
         self._store = store
         self._catalog = catalog
+        self._host = upstream.cloud.config.host
         self._up = upstream
         self._lock = threading.Lock()
         self._coming: dict[tuple[str, str], Future[_Batch]] = {}
@@ -110,7 +111,7 @@ class Bodies:
                     log.warning("its files are not shown: %s", error)
 
     def _key(self, dataset_id: str, document_id: str) -> str:
-        return f"body/{self._up.cloud.config.host}/{dataset_id}/{document_id}"
+        return f"body/{self._host}/{dataset_id}/{document_id}"
 
     def _renew(self, dataset_id: str, document_id: str) -> None:
         """Fetch a body again in the background, with its neighbours that are as old."""

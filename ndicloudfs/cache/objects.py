@@ -58,6 +58,7 @@ class Objects:
         self._store = store
         self._catalog = catalog
         self._up = upstream
+        self._host = upstream.cloud.config.host
         self._leases = Leases(index, upstream)
         self._lock = threading.Lock()
         self._unknown_sizes: dict[str, int] = {}
@@ -156,9 +157,10 @@ class Objects:
             if not isinstance(error, Exception):
                 raise
             return
-        self._settle(work, blocks | fetched)
+        blocks.update(fetched)
+        self._settle(work, blocks)
         for number, future in work.futures.items():
-            future.set_result((blocks | fetched)[number])
+            future.set_result(blocks[number])
         self._save(work.file, fetched)
 
     def close(self) -> None:
@@ -268,8 +270,7 @@ class Objects:
         return f"{self._prefix(file)}s{segment}"
 
     def _prefix(self, file: ObjectFile) -> str:
-        host = self._up.cloud.config.host
-        return f"object/{host}/{file.dataset_id}/{file.uid}/{file.size}/{BLOCK}/"
+        return f"object/{self._host}/{file.dataset_id}/{file.uid}/{file.size}/{BLOCK}/"
 
     def _verify(self, dataset_id: str, uid: str) -> int:
         """Learn the size of an object from itself, with its first block."""
