@@ -32,14 +32,6 @@ MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest known answer (dataset detai
 CHUNK = 256 * 1024  # bytes asked of a socket at once
 
 
-class ByteSource(Protocol):
-    """What a body is read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes, ``b""`` at the end."""
-        ...
-
-
 class SizedBody(Protocol):
     """A request body whose length is known before it is read."""
 
