@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ndicloudfs.cache.index import DocumentRow
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import NotFound
 from ndicloudfs.cloud.values import is_cloud_id
 from ndicloudfs.vfs import names
@@ -60,6 +61,9 @@ class Documents(ClassFolders):
 
     def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
         super().__init__(parent, "documents", cache, dataset_id, mtime_ns)
+
+    def scope(self) -> Scope:
+        return DatasetScope(self._dataset_id, Part.DOCUMENTS)
 
     def child(self, name: str) -> Node | None:
         documents = self.documents_under(name)
@@ -127,6 +131,10 @@ class _DocumentClass(Directory):
         super().__init__(derive_ino(parent, documents.class_name), mtime_ns)
         self._documents = documents
 
+    def scope(self) -> Scope:
+        documents = self._documents
+        return DatasetScope(documents.dataset_id, Part.DOCUMENTS, documents.class_name)
+
     def xattrs(self) -> dict[str, str]:
         return {
             "user.ndi.class": self._documents.class_name,
@@ -168,6 +176,10 @@ class _Document(File):
         row = self._row()
         mtime_ns = self._default_ns if row.mtime_ns is None else row.mtime_ns
         return Attributes(self.ino, Kind.FILE, row.size or 0, mtime_ns)
+
+    def scope(self) -> Scope:
+        row = self._row()
+        return DatasetScope(self._dataset_id, Part.DOCUMENTS, row.class_name, row.id)
 
     def xattrs(self) -> dict[str, str]:
         return document_xattrs(self._dataset_id, self._row())

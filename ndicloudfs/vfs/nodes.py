@@ -17,6 +17,8 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
+from ndicloudfs.cache.scope import Scope
+
 ROOT_INO = 1
 _NAMES_KEPT = 50_000  # about 20 MB
 # The kernel keeps names for a second; a walk comes back to a directory within a few.
@@ -110,6 +112,10 @@ class Node(ABC):
     def xattrs(self) -> dict[str, str]:
         """Extended attributes: full name -> value."""
         return {}
+
+    def scope(self) -> Scope | None:
+        """What of the cloud is here and below; None where nothing is."""
+        return None
 
 
 class Directory(Node):
