@@ -87,6 +87,10 @@ class Bodies:
             raise _gone(dataset_id, document_id)
         return row
 
+    def fresh(self, row: DocumentRow) -> bool:
+        """Whether what ``row`` says of a body is believed as it is, without asking again."""
+        return row.body_at is not None and self._up.age(row.body_at) <= self._up.ttl
+
     def read(self, dataset_id: str, document_id: str) -> bytes:
         """The bytes of a document. Raises ``NotFound``."""
         row = self.described(dataset_id, document_id)

@@ -143,7 +143,11 @@ class _DocumentClass(Directory):
 
     def entries(self) -> Iterator[Entry]:
         for stem, row in self._documents.every():
-            yield Entry(stem + names.JSON_SUFFIX, derive_ino(self.ino, row.id), Kind.FILE)
+            ino = derive_ino(self.ino, row.id)
+            attributes = None
+            if row.size is not None and self._documents.cache.bodies.fresh(row):
+                attributes = _attributes(ino, row, self.mtime_ns)
+            yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, attributes)
 
     def child(self, name: str) -> Node | None:
         if not name.endswith(names.JSON_SUFFIX):
@@ -173,9 +177,7 @@ class _Document(File):
         self._default_ns = default_ns
 
     def attributes(self) -> Attributes:
-        row = self._row()
-        mtime_ns = self._default_ns if row.mtime_ns is None else row.mtime_ns
-        return Attributes(self.ino, Kind.FILE, row.size or 0, mtime_ns)
+        return _attributes(self.ino, self._row(), self._default_ns)
 
     def scope(self) -> Scope:
         row = self._row()
@@ -189,6 +191,11 @@ class _Document(File):
 
     def _row(self) -> DocumentRow:
         return self._cache.bodies.described(self._dataset_id, self._id)
+
+
+def _attributes(ino: int, row: DocumentRow, default_ns: int) -> Attributes:
+    mtime_ns = default_ns if row.mtime_ns is None else row.mtime_ns
+    return Attributes(ino, Kind.FILE, row.size or 0, mtime_ns)
 
 
 def document_xattrs(dataset_id: str, row: DocumentRow) -> dict[str, str]:

@@ -51,11 +51,15 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a directory tells of a node in it."""
+    """What a directory tells of a node in it.
+
+    ``attributes``: what ``stat`` would tell, where that is known and costs nothing.
+    """
 
     name: str
     ino: int
     kind: Kind
+    attributes: Attributes | None = None
 
 
 class OpenFile(Protocol):
