@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "demo",
     "mount": "mount",
     "umount": "mount",
+    "refresh": "freshness",
     "sandbox": "sandbox",
 }
 
