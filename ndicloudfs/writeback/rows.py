@@ -24,7 +24,7 @@ CREATE TABLE entries (
     is_new INTEGER NOT NULL, job TEXT NOT NULL, tries INTEGER NOT NULL, due_at REAL NOT NULL
 );
 CREATE INDEX entries_of_document ON entries (dataset_id, ndi_id);
-CREATE INDEX entries_of_class ON entries (dataset_id, class_name);
+CREATE INDEX entries_of_class ON entries (dataset_id, class_name, name);
 CREATE INDEX entries_of_uid ON entries (uid) WHERE uid != '';
 CREATE INDEX entries_about_datasets ON entries (kind) WHERE kind IN {ABOUT_DATASETS};
 -- The bytes of documents and the fields of datasets; apart, so that a look at the queue is short.
