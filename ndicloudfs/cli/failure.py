@@ -18,6 +18,7 @@ from ndicloudfs.mount.binding import BindingError
 from ndicloudfs.mount.mountpoint import MountError
 
 FAILED, WRONG_USAGE, NOT_SIGNED_IN, OFFLINE = 1, 2, 3, 4
+INTERRUPTED = 130  # as shells count a program that Ctrl-C ended
 
 
 class Failure(click.ClickException):
