@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -86,6 +87,10 @@ class Bodies:
             raise _gone(dataset_id, document_id)
         return row
 
+    def fresh(self, row: DocumentRow) -> bool:
+        """Whether what ``row`` says of a body is believed as it is, without asking again."""
+        return row.body_at is not None and self._up.age(row.body_at) <= self._up.ttl
+
     def read(self, dataset_id: str, document_id: str) -> bytes:
         """The bytes of a document. Raises ``NotFound``."""
         row = self.described(dataset_id, document_id)
@@ -109,6 +114,42 @@ class Bodies:
                     pass
                 except HollowBody as error:  # one odd document does not hide the others
                     log.warning("its files are not shown: %s", error)
+
+    def cached(self, dataset_id: str, rows: Sequence[DocumentRow]) -> list[bytes | None]:
+        """The bodies that are on the disk, whatever their age, None for others; no call."""
+        found = self._store.get_many([self._key(dataset_id, row.id) for row in rows])
+        return [
+            data if data is not None and len(data) == row.size else None
+            for row, data in zip(rows, found, strict=True)
+        ]
+
+    def batches(self, dataset_id: str, rows: Sequence[DocumentRow]) -> Iterator[list[str]]:
+        """The ids of ``rows``, as many at a time as one answer should hold."""
+        remaining = deque(rows)
+        while remaining:
+            size = self._sizes.get((dataset_id, remaining[0].class_name))
+            most = FIRST_BATCH if size is None else max(1, min(int(ANSWER / size), LARGEST_BATCH))
+            yield [remaining.popleft().id for _ in range(min(most, len(remaining)))]
+
+    def renew(self, dataset_id: str, ids: list[str]) -> dict[str, bytes]:
+        """Fetch bodies now, whatever is known; those that are there, by cloud id.
+
+        Of the others the index knows none any more, or the server sends them without content.
+        """
+        bodies: dict[str, bytes] = {}
+        hollow: set[str] = set()
+        while ids:
+            batch = self._fetch_batch(dataset_id, ids)  # as much of it as the server can answer
+            bodies |= batch.bodies
+            hollow |= batch.hollow
+            ids = [
+                id_
+                for id_ in ids
+                if id_ not in bodies
+                and id_ not in hollow
+                and self._catalog.known_document(dataset_id, id_) is not None
+            ]
+        return bodies
 
     def _key(self, dataset_id: str, document_id: str) -> str:
         return f"body/{self._host}/{dataset_id}/{document_id}"

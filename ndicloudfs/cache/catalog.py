@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
@@ -228,6 +229,83 @@ class Catalog:
     def forget_documents(self, dataset_id: str, ids: list[str]) -> None:
         """Take documents out that the server no longer has."""
         self._index.remove_documents(dataset_id, ids)
+
+    # Again, whatever its age. Each tells whether there was anything to renew.
+
+    def renew_organizations(self) -> bool:
+        """Fetch the organizations again, where they are known."""
+        return self._renew(_ORGANIZATIONS, self._fetch_organizations)
+
+    def renew_datasets(self, organization_id: str) -> bool:
+        """Fetch the datasets of an organization again, where they are known."""
+        key = f"datasets/{organization_id}"
+        return self._renew(key, lambda: self._fetch_datasets(key, organization_id))
+
+    def renew_published(self) -> bool:
+        """Fetch the published datasets again, where they are known."""
+        return self._renew(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+
+    def renew_fields(self, dataset_id: str) -> bool:
+        """Fetch dataset detail again, where it is known."""
+        return self._renew(_detail_key(dataset_id), lambda: self._fetch_detail(dataset_id))
+
+    def renew_classes(self, dataset_id: str) -> bool:
+        """Fetch the class counts of a dataset again, where they are known."""
+        key = _classes_key(dataset_id)
+        return self._renew(key, lambda: self._fetch_classes(key, dataset_id))
+
+    def renew_documents(self, dataset_id: str, class_names: Iterable[str]) -> Iterator[str]:
+        """List classes again, where they are known; yields each when it is done.
+
+        ``renew_classes`` comes first.
+        """
+        started = self._up.clock()
+        counts = dict(self._index.class_counts(dataset_id))
+        # The largest first: it may be cheaper to list all documents, and then all is done.
+        for name in sorted(class_names, key=lambda name: -counts.get(name, 0)):
+            key = _class_key(dataset_id, name)
+            fetch = partial(self._fetch_class, key, dataset_id, name)
+            if started <= (self._index.fetched_at(key) or 0.0) or self._renew(key, fetch):
+                yield name
+
+    def known_datasets(self, organization_id: str) -> list[DatasetRow]:
+        """The datasets of an organization, or the published ones for ``""``; never a call."""
+        return self._index.datasets(
+            f"datasets/{organization_id}" if organization_id else _PUBLISHED
+        )
+
+    def known_fields(self, dataset_id: str) -> Json | None:
+        """The metadata of a dataset, as far as they are known; never a call."""
+        return self._index.dataset_fields(dataset_id)
+
+    def known_classes(self, dataset_id: str) -> list[str]:
+        """The classes of a dataset whose documents have been listed; never a call."""
+        return [
+            name
+            for name, _ in self._index.class_counts(dataset_id)
+            if self._index.fetched_at(_class_key(dataset_id, name)) is not None
+        ]
+
+    def known_documents(self, dataset_id: str, class_name: str) -> Iterator[DocumentRow]:
+        """The documents of a class by (ndi id, cloud id), as far as they are known; no call."""
+        return self._index.every_document_of_class(dataset_id, class_name)
+
+    def _renew(self, key: str, fetch: Callable[[], None]) -> bool:
+        if self._index.fetched_at(key) is None:
+            return False
+        begun = False
+
+        def mine() -> None:
+            nonlocal begun
+            begun = True
+            fetch()
+
+        while not begun:  # one that was under way may have asked before the server changed
+            self._up.flight.run(key, mine)
+        with self._lock:
+            self._absent.clear()
+            self._found.clear()
+        return True
 
     # Fetching
 

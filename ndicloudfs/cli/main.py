@@ -22,6 +22,7 @@ COMMANDS = {
     "whoami": "account",
     "mount": "mount",
     "umount": "mount",
+    "refresh": "freshness",
     "config": "config",
     "sandbox": "sandbox",
 }

@@ -8,7 +8,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +19,8 @@ from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.mount import binding, mountpoint
+from ndicloudfs.mount.control import ControlServer, Handler
+from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.operations import KERNEL_TRUST, FusepyOperations, Operations
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.control import ErrorLog
@@ -69,11 +72,27 @@ def serve(
             try:
                 cache.catalog.connect()
                 filesystem.root = root_of(filesystem.root, options.source)
-                _run(loaded, filesystem, cache.host, options, ready)
+                with _controlled(options.mountpoint, handlers(filesystem, cache)):
+                    _run(loaded, filesystem, cache.host, options, ready)
             finally:
                 filesystem.close()
     finally:
         logger.removeHandler(errors)
+
+
+@contextmanager
+def _controlled(target: str, commands: Mapping[str, Handler]) -> Iterator[None]:
+    """Listen for commands; a mount that cannot is a mount all the same."""
+    try:
+        control = ControlServer(os.path.realpath(target), commands)
+    except OSError as error:
+        log.warning("commands such as `ndicloudfs status` will not reach this mount: %s", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        control.close()
 
 
 def _run(

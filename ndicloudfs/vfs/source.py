@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from ndicloudfs.cache.scope import Scope
 from ndicloudfs.vfs.control import CONTROL_NAME
 from ndicloudfs.vfs.nodes import Directory, Entry, Kind, Node
 from ndicloudfs.vfs.root import PUBLISHED_NAME
@@ -34,6 +35,9 @@ class SourceRoot(Directory):
 
     def xattrs(self) -> dict[str, str]:
         return self._inner.xattrs()
+
+    def scope(self) -> Scope | None:
+        return self._inner.scope()
 
     def entries(self) -> Iterator[Entry]:
         yield from self._inner.entries()
