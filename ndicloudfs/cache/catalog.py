@@ -151,7 +151,8 @@ class Catalog:
         except (NotFound, NotSignedIn, PermissionDenied) as error:
             # Section 11: data without right are a 401, 403 or 404. A 401 may also be the end of
             # a token that nothing renews, and then the reader must know.
-            only_a_token = not self.anonymous and not self._up.cloud.config.password
+            account = self._up.cloud.account
+            only_a_token = not account.anonymous and not account.can_sign_in
             if isinstance(error, NotSignedIn) and only_a_token:
                 raise
             with self._lock:
@@ -324,7 +325,8 @@ class Catalog:
             try:
                 self._up.flight.run(key, fetch)
             except CloudError as error:
-                if not error.retryable:
+                # Without a token that is still good, the cache is all there is until a login.
+                if not error.retryable and not isinstance(error, NotSignedIn):
                     raise
                 log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
         elif self._up.age(fetched_at) > self._up.ttl:
