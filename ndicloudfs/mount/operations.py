@@ -45,8 +45,9 @@ class Operations:
 
     use_ns = True
 
-    def __init__(self, filesystem: FileSystem, ready: Callable[[], None]) -> None:
-        """``ready`` is called once the kernel has accepted the mount."""
+    def __init__(self, filesystem: FileSystem, ready: Callable[[], None], umask: int = 0) -> None:
+        """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off."""
+        self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
         self._fs = filesystem
         self._ready = ready
         self._uid, self._gid = os.getuid(), os.getgid()
@@ -79,7 +80,7 @@ class Operations:
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         return {
-            "st_mode": _MODES[attributes.kind],
+            "st_mode": self._modes[attributes.kind],
             "st_ino": attributes.ino,
             # 1 for directories means "unknown": `find` must not conclude that there are no more.
             "st_nlink": 1,
