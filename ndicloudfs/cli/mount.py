@@ -39,12 +39,18 @@ log = logging.getLogger(__name__)
     *("shutdown-timeout", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
+@click.option(
+    "--allow-delete-datasets",
+    is_flag=True,
+    help="Let rmdir delete a dataset; the server keeps it for 7 days.",
+)
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
     verbose: bool,
+    allow_delete_datasets: bool,
     ready_fd: int | None,
     **given: Any,
 ) -> None:
@@ -76,6 +82,8 @@ def mount(
         gid=parsed.gid,
         umask=parsed.umask,
         no_exec=parsed.no_exec,
+        state=None if parsed.read_only else settings.state_folder(),
+        allow_delete_datasets=allow_delete_datasets,
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -84,9 +92,10 @@ def mount(
     points.clear_dead(target)
     points.check(target)
     who = who_asks(values)
-    _start(
-        _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target)), log_file
-    )
+    arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
+    if allow_delete_datasets:
+        arguments.insert(1, "--allow-delete-datasets")
+    _start(arguments, log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)

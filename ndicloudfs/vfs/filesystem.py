@@ -14,9 +14,10 @@ from collections.abc import Iterator
 
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs.control import Control, ErrorLog
-from ndicloudfs.vfs.nodes import Directory, Entry, File, Node, NodeTable, OpenFile
+from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
+from ndicloudfs.vfs.source import SourceRoot
 from ndicloudfs.vfs.writable import Changes, WritableFolder, remove, rename
 from ndicloudfs.vfs.writable_root import WritableOrganization, Writing
 
@@ -35,6 +36,11 @@ class FileSystem:
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything can be written at all."""
+        return self._changes is not None
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""
@@ -60,7 +66,7 @@ class FileSystem:
         return node.entries()
 
     def open(self, node: Node, flags: int = os.O_RDONLY) -> tuple[int, OpenFile]:
-        """Open a file with ``flags`` of open(2): its handle, and what it is.
+        """A file as one that is open, with the ``flags`` of the system call: handle and file.
 
         Raises EISDIR, and EROFS where it cannot be written.
         """
@@ -68,8 +74,10 @@ class FileSystem:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         opened: OpenFile
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            editable = self._changes is not None and isinstance(node, Editable)
-            opened = self._changes.sessions.read(node) if editable else node.open()
+            if self._changes is not None and isinstance(node, Editable):
+                opened = self._changes.sessions.read(node)
+            else:
+                opened = node.open()
         elif self._changes is None or not isinstance(node, Editable):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         else:
@@ -89,6 +97,11 @@ class FileSystem:
         if opened is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return opened
+
+    def attributes_of(self, handle: int) -> Attributes | None:
+        """What ``stat`` tells of an open file, where it is being written."""
+        opened = self._handles.get(handle)
+        return opened.attributes() if isinstance(opened, Handle) else None
 
     def read(self, handle: int, offset: int, length: int) -> bytes:
         """The bytes of an open file from ``offset``. Raises EBADF."""
@@ -133,7 +146,7 @@ class FileSystem:
                 session.truncate(size)
             return
         node = self.resolve(path)
-        made, opened = self.open(node, os.O_WRONLY | (os.O_TRUNC if size == 0 else 0))
+        made, _ = self.open(node, os.O_WRONLY | (os.O_TRUNC if size == 0 else 0))
         try:
             session = self._written(made).session
             if session is not None:
@@ -185,6 +198,8 @@ class FileSystem:
     def _split(self, path: str) -> tuple[Directory, str]:
         parent_path, _, name = path.rstrip("/").rpartition("/")
         parent = self.resolve(parent_path)
+        if isinstance(parent, SourceRoot):
+            parent = parent.inner
         if not isinstance(parent, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not is_readable(name):

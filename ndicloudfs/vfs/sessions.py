@@ -22,6 +22,16 @@ from ndicloudfs.vfs.nodes import Attributes, File, Kind, OpenFile
 log = logging.getLogger(__name__)
 
 
+class NotTaken(OSError):
+    """What was written cannot be what the file is to hold: ``str(error)`` says why."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(errno.EINVAL, sentence)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class Editable(File):
     """A file that can be written."""
 
@@ -39,7 +49,8 @@ class Editable(File):
         """Keep what the session has, safe when this returns.
 
         Gives what the file holds from now on where that is not the session's bytes as they are.
-        Sets ``session.dirty`` to False, unless there is nothing yet that could be kept.
+        Sets ``session.dirty`` to False, unless there is nothing yet that could be kept. Raises
+        ``NotTaken``.
         """
 
     @abstractmethod
@@ -69,6 +80,7 @@ class Session:
         self._source: OpenFile | None = None
         self._content: Content | None = None
         self._shown: OpenFile | None = None
+        self._not_taken: NotTaken | None = None
 
     @property
     def size(self) -> int:
@@ -125,7 +137,13 @@ class Session:
         with self.lock:
             if self.unlinked or not self.dirty:
                 return
-            self._shown = self.node.commit(self)
+            if self._not_taken is not None:  # and it is still the same
+                raise self._not_taken
+            try:
+                self._shown = self.node.commit(self)
+            except NotTaken as error:
+                self._not_taken = error
+                raise
             self.made = self.made and self.dirty
 
     def written(self) -> Content:
@@ -142,6 +160,7 @@ class Session:
                 if self._content is not None:
                     self._content.close()
                 self._content, self._shown, self.dirty = content, None, True
+                self._not_taken = None
 
     def take_over(self, other: Session) -> None:
         """Go on with what ``other`` has kept; nobody uses that one any more."""
@@ -160,7 +179,7 @@ class Session:
 
     def _changing(self) -> Content:
         content = self.written()
-        self._shown = None
+        self._shown = self._not_taken = None
         self.dirty = True
         self.changed_ns = time.time_ns()
         return content
@@ -178,9 +197,7 @@ class Handle:
         *,
         appending: bool = False,
     ) -> None:
-        """``opened``: the bytes of a file that is not being written; ``appending``: every write
-        goes to the end.
-        """
+        """``opened``: what is read where nobody writes; ``appending``: writes go to the end."""
         self._sessions = sessions
         self.ino = ino
         self.session = session
@@ -334,7 +351,9 @@ class Sessions:
         try:
             # A close has committed already, but for what came through a mapping after it.
             session.commit()
-        except OSError as error:
+        except NotTaken as error:  # each close has failed with it; a later one might not have
+            log.warning("%s; what was written is in .ndicloudfs/rejected/", error)
+        except Exception as error:
             log.warning("%s could not be kept: %s", session.node.name, error)
         kept = session.dirty and not session.unlinked and session.node.ended(session)
         with self._lock:

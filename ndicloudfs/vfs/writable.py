@@ -130,10 +130,12 @@ class WritableFolder(Directory):
 
         Raises EPERM, and EXDEV where copying it does what is wanted.
         """
+        del session, name, replaced
         raise refusal(errno.EXDEV, node.name)
 
     def adopt(self, content: Content | OpenFile) -> Content:
         """What was written elsewhere, as what a file of this folder is written into."""
+        del content
         raise refusal(errno.EXDEV)
 
     def keep(self, node: Editable, content: Content) -> Session:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
@@ -29,14 +28,12 @@ from ndicloudfs.vfs.nodes import (
     derive_ino,
 )
 from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
-from ndicloudfs.vfs.sessions import Editable, Session
+from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
 from ndicloudfs.vfs.writable import Changes, Home, WritableFolder, refusal
 from ndicloudfs.vfs.writable_documents import ClassDocuments, WritableClass, state_of
 from ndicloudfs.vfs.writable_files import WritableFileClass
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
-
-log = logging.getLogger(__name__)
 
 # What the server lets one change (section 4.4); everything else it makes up itself.
 EDITABLE = frozenset(
@@ -98,6 +95,7 @@ class WritableDataset(WritableFolder):
     def move(
         self, node: Editable, session: Session | None, name: str, replaced: Editable | None
     ) -> None:
+        del session, replaced
         if node is not self._metadata or not is_scratch(name):
             raise refusal(errno.EPERM, name)
         content = LocalContent(self.area.make(name))
@@ -158,8 +156,7 @@ class WritableMetadata(Editable):
         except Unusable as error:
             sentence = f"{METADATA_NAME} was not taken: {error}"
             changes.writeback.reject(METADATA_NAME, data, sentence)
-            log.warning("%s; what was written is in .ndicloudfs/rejected/", sentence)
-            raise refusal(errno.EINVAL, METADATA_NAME) from error
+            raise NotTaken(sentence) from error
         if changed:
             changes.writeback.change_dataset(self._home.dataset_id, changed, base)
         session.dirty = False
@@ -292,6 +289,7 @@ class WritableDocuments(_WritableClassFolders):
         return Documents(self._dataset_ino, self.changes.cache, dataset_id, self.mtime_ns)
 
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:
+        del name
         ino = derive_ino(self.ino, documents.class_name)
         return WritableClass(ino, self.mtime_ns, self.area.below(documents.class_name), documents)
 

@@ -26,7 +26,7 @@ from ndicloudfs.vfs.nodes import (
     derive_ino,
 )
 from ndicloudfs.vfs.scratch import ScratchArea, ScratchFile, is_scratch
-from ndicloudfs.vfs.sessions import Editable, Session
+from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
 from ndicloudfs.vfs.writable import Changes, Home, WritableFolder, refusal
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
@@ -282,8 +282,9 @@ class WritableDocument(Editable):
         try:
             body = self._body(data)
         except Unusable as error:
-            self._reject(session, data, str(error))
-            raise refusal(errno.EINVAL, self.name) from error
+            sentence = f"{self.name} was not taken as a document: {error}"
+            self._reject(session, data, sentence)
+            raise NotTaken(sentence) from error
         self._keep(body)
         session.dirty = False
         self._accept(session)
@@ -404,11 +405,11 @@ class WritableDocument(Editable):
         digest = sha256(self.place.dataset_id.encode()).hexdigest()
         return f"{digest[:16]}_{digest[16:32]}"
 
-    def _reject(self, session: Session, data: bytes, reason: str) -> None:
+    def _reject(self, session: Session, data: bytes, sentence: str) -> None:
         self._accept(session)
-        sentence = f"{self.name} was not taken as a document: {reason}"
         session.rejected = str(self._changes.writeback.reject(self.name, data, sentence))
-        log.warning("%s; what was written is in .ndicloudfs/rejected/", sentence)
+        if not self._exists():
+            self._folder.area.remove(self.name)
 
     def _accept(self, session: Session) -> None:
         """Take back what was refused of this file while it was half written."""

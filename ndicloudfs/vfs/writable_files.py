@@ -212,7 +212,7 @@ class WritableFiles(WritableFolder):
         return dict(zip(shown_names, enumerate(found), strict=True))
 
     def listed(self) -> Iterator[Entry]:
-        for name, (position, item) in self.linked().items():
+        for name, (position, _) in self.linked().items():
             ino = derive_ino(self.ino, str(position))
             yield Entry(name, ino, Kind.FILE)
 

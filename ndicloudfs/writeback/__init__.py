@@ -9,7 +9,7 @@ from ndicloudfs.writeback.errors import JournalInUse, WriteBackError
 from ndicloudfs.writeback.fingerprints import fingerprint
 from ndicloudfs.writeback.ids import new_ndi_id
 from ndicloudfs.writeback.staging import Draft
-from ndicloudfs.writeback.writeback import WriteBack
+from ndicloudfs.writeback.writeback import WriteBack, WriteBackOptions
 
 __all__ = [
     "Draft",
@@ -20,6 +20,7 @@ __all__ = [
     "State",
     "WriteBack",
     "WriteBackError",
+    "WriteBackOptions",
     "fingerprint",
     "new_ndi_id",
 ]

@@ -203,8 +203,8 @@ class WriteBack:
         """The datasets of an organization that are to go."""
         return [
             entry
-            for entry in self._journal.of_kind(Kind.DATASET_DELETION)
-            if entry.organization_id == organization_id
+            for entry in self._journal.about_datasets()
+            if entry.kind is Kind.DATASET_DELETION and entry.organization_id == organization_id
         ]
 
     # -- the queue ---------------------------------------------------------------------------------
