@@ -56,6 +56,9 @@ def default_cache_folder() -> Path:
     metavar="SECONDS",
     help="How long listings are believed before they are refreshed in the background.",
 )
+@click.option(
+    "--offline", is_flag=True, help="Never use the network: show what is remembered and cached."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log every call to the server.")
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
@@ -65,6 +68,7 @@ def mount(
     cache_dir: Path | None,
     cache_size: int | None,
     metadata_ttl: float,
+    offline: bool,
     verbose: bool,
     ready_fd: int | None,
 ) -> None:
@@ -86,7 +90,7 @@ def mount(
         raise Failure(f"The cache folder {cache_folder} lies inside the mount point {target}")
     options = server.MountOptions(
         mountpoint=target,
-        cache=CacheOptions(cache_folder, cache_size, metadata_ttl),
+        cache=CacheOptions(cache_folder, cache_size, metadata_ttl, offline),
         allow_other="allow_other" in wanted,
     )
     if foreground:
@@ -128,6 +132,8 @@ def _start(options: server.MountOptions, *, verbose: bool) -> None:
     arguments += ["--cache-dir", str(cache.folder), "--metadata-ttl", str(cache.metadata_ttl)]
     if cache.limit is not None:
         arguments += ["--cache-size", str(cache.limit)]
+    if cache.offline:
+        arguments += ["--offline"]
     if options.allow_other:
         arguments += ["-o", "allow_other"]
     if verbose:

@@ -107,7 +107,7 @@ def _run(
         ready()
 
     try:
-        loaded.run(kind(filesystem, mounted), options.mountpoint, fuse_options)
+        loaded.run(kind(filesystem, mounted, loaded.caller), options.mountpoint, fuse_options)
     except RuntimeError as error:
         if not answered:
             raise mountpoint.MountError(
