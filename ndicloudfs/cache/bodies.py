@@ -270,22 +270,24 @@ class Bodies:
                 batch = batch[: max(1, len(batch) // _SMALLER)]
 
     def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> _Batch:
+        tick = self._index.tick()
         fetched = self._ask(dataset_id, batch)
         found, hollow = list(fetched.documents), set(fetched.hollow)
         missing = _missing(batch, fetched)
         if missing:
             # Bulk-fetch leaves out without a word what it does not have, and at times what it
             # has (sections 5.8 and 12, #916): only twice missing is gone.
+            later = self._index.tick()
             again = self._ask(dataset_id, missing)
             found += again.documents
             hollow |= set(again.hollow)
-            self._catalog.forget_documents(dataset_id, _missing(missing, again))
-        return _Batch(self._keep(dataset_id, found), hollow)
+            self._catalog.forget_documents(dataset_id, _missing(missing, again), later)
+        return _Batch(self._keep(dataset_id, found, tick), hollow)
 
     def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
         return self._up.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
-    def _keep(self, dataset_id: str, found: Iterable[Document]) -> dict[str, bytes]:
+    def _keep(self, dataset_id: str, found: Iterable[Document], tick: int) -> dict[str, bytes]:
         bodies, facts = {}, []
         for document in found:
             rendered = render(document, dataset_id)
@@ -298,7 +300,8 @@ class Bodies:
             with self._lock:
                 self._sizes[place] = 0.9 * self._sizes.get(place, weight) + 0.1 * weight
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
-        self._index.put_bodies(dataset_id, facts, self._up.clock())
+        resized = self._index.put_bodies(dataset_id, facts, tick, self._up.clock())
+        self._up.changes.tell(dataset_id, resized)
         return bodies
 
 

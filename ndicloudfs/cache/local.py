@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ndicloudfs.cache.bodies import Bodies
 from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.changes import Changes
 from ndicloudfs.cache.flight import SingleFlight
 from ndicloudfs.cache.index import SCHEMA_VERSION, Index
 from ndicloudfs.cache.objects import Objects
@@ -60,6 +61,7 @@ class LocalCache:
             self._stay_down("The mount is offline (--offline); this is not in its cache")
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
+        self.changes = Changes()
         upstream = Upstream(
             cloud=cloud,
             uplink=self._uplink,
@@ -68,6 +70,7 @@ class LocalCache:
             pool=self._pool,
             stopping=self._stopping,
             clock=clock,
+            changes=self.changes,
             ttl=options.metadata_ttl,
             patience=PATIENCE,
         )

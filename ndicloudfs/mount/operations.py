@@ -48,12 +48,17 @@ class Operations:
     use_ns = True
 
     def __init__(
-        self, filesystem: FileSystem, ready: Callable[[], None], caller: Callable[[], int]
+        self,
+        filesystem: FileSystem,
+        ready: Callable[[], None],
+        caller: Callable[[], int],
+        umask: int = 0,
     ) -> None:
-        """``ready`` is called once the kernel has accepted the mount.
+        """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off.
 
         ``caller`` tells the thread that waits for the operation which runs on this thread.
         """
+        self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
         self._fs = filesystem
         self._ready = ready
         self._interrupted = lambda: is_ending(caller())
@@ -87,7 +92,7 @@ class Operations:
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
         return {
-            "st_mode": _MODES[attributes.kind],
+            "st_mode": self._modes[attributes.kind],
             "st_ino": attributes.ino,
             # 1 for directories means "unknown": `find` must not conclude that there are no more.
             "st_nlink": 1,
