@@ -20,6 +20,7 @@ from ndicloudfs.mount.control import Misused
 from ndicloudfs.mount.mountpoint import MountError
 
 FAILED, WRONG_USAGE, NOT_SIGNED_IN, OFFLINE = 1, 2, 3, 4
+INTERRUPTED = 130  # as shells count a program that Ctrl-C ended
 
 
 class Failure(click.ClickException):
