@@ -150,6 +150,14 @@ class Bodies:
             ]
         return bodies
 
+    def stored(self, dataset_id: str, document: Document) -> None:
+        """The server has taken this document just now: no need to ask for it."""
+        self._keep(dataset_id, [document], self._index.tick())
+
+    def gone(self, dataset_id: str, document_id: str) -> None:
+        """The server has deleted this document just now."""
+        self._catalog.forget_documents(dataset_id, [document_id], self._index.tick())
+
     def _key(self, dataset_id: str, document_id: str) -> str:
         return f"body/{self._host}/{dataset_id}/{document_id}"
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cachetools import LRUCache, TTLCache
 
@@ -113,6 +114,17 @@ class Objects:
         if not touched:
             self._store.touch(self._prefix(file))
         return ObjectReader(self, file, self._up.patience)
+
+    def stored(self, dataset_id: str, uid: str, size: int, path: Path) -> None:
+        """The server has this object of ``size`` bytes; those at ``path`` need not be fetched."""
+        self._leases.found(dataset_id, uid)
+        self._index.put_object_size(dataset_id, uid, size, verified=True)
+        file = ObjectFile(dataset_id, uid, size)
+        with path.open("rb") as source:
+            for start in range(0, -(-size // BLOCK), RUN):
+                numbers = range(start, min(start + RUN, -(-size // BLOCK)))
+                blocks = {number: source.read(BLOCK) for number in numbers}
+                self._save(file, blocks)
 
     def nameless(self, dataset_id: str, document_id: str, name: str) -> ObjectMissing:
         """The error, noted once, of a file that its document names without a uid."""

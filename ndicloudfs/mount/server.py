@@ -24,10 +24,11 @@ from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.operations import KERNEL_TRUST
 from ndicloudfs.mount.readiness import notify
+from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.source import root_of
-from ndicloudfs.vfs.writable import Changes
+from ndicloudfs.vfs.writable import Edits
 from ndicloudfs.writeback import WriteBack, WriteBackOptions
 
 log = logging.getLogger(__name__)
@@ -74,15 +75,15 @@ def serve(
         with NdiCloud(config, stored=stored) as cloud:
             cache = LocalCache(cloud, options.cache)
             writeback = _write_back(cloud, cache, options)
-            changes = None
+            edits = None
             if writeback is not None:
-                changes = Changes(
-                    writeback, cache, allow_delete_datasets=options.allow_delete_datasets
-                )
-            filesystem = FileSystem(cache, errors, changes)
+                edits = Edits(writeback, cache, allow_delete_datasets=options.allow_delete_datasets)
+            filesystem = FileSystem(cache, errors, edits)
             try:
                 cache.catalog.connect()
                 filesystem.root = root_of(filesystem.root, options.source)
+                if writeback is not None:
+                    writeback.start()
                 with _controlled(options.mountpoint, handlers(filesystem, cache)):
                     _run(loaded, filesystem, cache.host, options, ready)
             finally:
@@ -98,7 +99,8 @@ def _write_back(cloud: NdiCloud, cache: LocalCache, options: MountOptions) -> Wr
     if options.state is None or cloud.account.anonymous:
         return None
     try:
-        return WriteBack(WriteBackOptions(options.state), cache.host, cache.account)
+        arrivals = CacheArrivals(cache)
+        return WriteBack(cloud, cache.account, WriteBackOptions(options.state), arrivals)
     except BaseException:
         cache.close()
         raise

@@ -18,20 +18,20 @@ from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Node, NodeT
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
 from ndicloudfs.vfs.source import SourceRoot
-from ndicloudfs.vfs.writable import Changes, WritableFolder, remove, rename
+from ndicloudfs.vfs.writable import Edits, WritableFolder, remove, rename
 from ndicloudfs.vfs.writable_root import WritableOrganization, Writing
 
 
 class FileSystem:
     """Nodes by path, and open files by handle. Safe for threads."""
 
-    def __init__(self, cache: LocalCache, errors: ErrorLog, changes: Changes | None = None) -> None:
-        """``changes``: how what is written is kept; None: nothing can be written."""
+    def __init__(self, cache: LocalCache, errors: ErrorLog, edits: Edits | None = None) -> None:
+        """``edits``: how what is written is kept; None: nothing can be written."""
         self._cache = cache
-        self._changes = changes
+        self._edits = edits
         mounted_ns = time.time_ns()
         control = Control(cache, errors, mounted_ns)
-        self.root: Directory = Root(cache, control, Writing(changes), mounted_ns)
+        self.root: Directory = Root(cache, control, Writing(edits), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
@@ -40,7 +40,7 @@ class FileSystem:
     @property
     def writes(self) -> bool:
         """Whether anything can be written at all."""
-        return self._changes is not None
+        return self._edits is not None
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""
@@ -74,15 +74,15 @@ class FileSystem:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         opened: OpenFile
         if flags & os.O_ACCMODE == os.O_RDONLY:
-            if self._changes is not None and isinstance(node, Editable):
-                opened = self._changes.sessions.read(node)
+            if self._edits is not None and isinstance(node, Editable):
+                opened = self._edits.sessions.read(node)
             else:
                 opened = node.open()
-        elif self._changes is None or not isinstance(node, Editable):
+        elif self._edits is None or not isinstance(node, Editable):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         else:
             empty, appending = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
-            opened = self._changes.sessions.write(node, empty=empty, appending=appending)
+            opened = self._edits.sessions.write(node, empty=empty, appending=appending)
         return self._handle(opened), opened
 
     def _handle(self, opened: OpenFile) -> int:
@@ -114,14 +114,14 @@ class FileSystem:
         if opened is not None:
             opened.close()
 
-    # Changes
+    # Edits
 
     def create(self, path: str, flags: int) -> int:
         """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
         folder, name = self._parent(path)
         self._forget(folder, name)
         appending = bool(flags & os.O_APPEND)
-        sessions = folder.changes.sessions
+        sessions = folder.edits.sessions
         node = folder.child(name)  # somebody else may have made it a moment ago
         if node is not None:
             return self.open(node, flags)[0]
@@ -226,9 +226,9 @@ class FileSystem:
     def disk(self) -> os.statvfs_result:
         """The file system that ``df`` shows: that of the cache, or of staging if it is fuller."""
         disk = self._cache.disk()
-        if self._changes is None:
+        if self._edits is None:
             return disk
-        staging = os.statvfs(self._changes.writeback.folder)
+        staging = os.statvfs(self._edits.writeback.folder)
         fuller = staging.f_bavail * staging.f_frsize < disk.f_bavail * disk.f_frsize
         return staging if fuller else disk
 

@@ -16,6 +16,7 @@ import threading
 import time
 from abc import abstractmethod
 
+from ndicloudfs.cloud.errors import CloudError
 from ndicloudfs.vfs.contents import Content
 from ndicloudfs.vfs.nodes import Attributes, File, Kind, OpenFile
 
@@ -353,7 +354,7 @@ class Sessions:
             session.commit()
         except NotTaken as error:  # each close has failed with it; a later one might not have
             log.warning("%s; what was written is in .ndicloudfs/rejected/", error)
-        except Exception as error:
+        except (OSError, CloudError) as error:
             log.warning("%s could not be kept: %s", session.node.name, error)
         kept = session.dirty and not session.unlinked and session.node.ended(session)
         with self._lock:

@@ -23,7 +23,7 @@ _SEEN = 16 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class Edits:
     """What the folders of a mount that can be written share."""
 
     writeback: WriteBack
@@ -61,9 +61,9 @@ class WritableFolder(Directory):
 
     checks_content = False  # whether a file of it has to be valid to be kept
 
-    def __init__(self, ino: int, mtime_ns: int, changes: Changes, area: ScratchArea) -> None:
+    def __init__(self, ino: int, mtime_ns: int, edits: Edits, area: ScratchArea) -> None:
         super().__init__(ino, mtime_ns)
-        self.changes = changes
+        self.edits = edits
         self.area = area
 
     def attributes(self) -> Attributes:
@@ -82,7 +82,7 @@ class WritableFolder(Directory):
             name: Entry(name, ScratchFile(self.ino, self.area, name).ino, Kind.FILE)
             for name in self.area.names()
         }
-        for session in self.changes.sessions.made_in(self.ino):
+        for session in self.edits.sessions.made_in(self.ino):
             local[session.node.name] = Entry(session.node.name, session.node.ino, Kind.FILE)
         for entry in self.listed():
             local.pop(entry.name, None)
@@ -90,7 +90,7 @@ class WritableFolder(Directory):
         yield from local.values()
 
     def child(self, name: str) -> Node | None:
-        session = self.changes.sessions.at(self.ino, name)
+        session = self.edits.sessions.at(self.ino, name)
         if session is not None:
             return session.node
         node = self.named(name)
@@ -165,7 +165,7 @@ def remove(folder: WritableFolder, name: str, node: Node) -> None:
         raise refusal(errno.EISDIR, name)
     if not isinstance(node, Editable):
         raise refusal(errno.EROFS, name)
-    sessions = folder.changes.sessions
+    sessions = folder.edits.sessions
     session = sessions.at(folder.ino, name) or sessions.of(node.ino)
     if session is None or not session.made:  # else nothing of it was kept yet
         folder.remove(node)
@@ -184,7 +184,7 @@ def rename(
         raise refusal(errno.EISDIR, new_name)
     if not isinstance(node, Editable) or not isinstance(replaced, Editable | None):
         raise refusal(errno.EROFS, name)
-    sessions = folder.changes.sessions
+    sessions = folder.edits.sessions
     session = sessions.at(folder.ino, name) or sessions.of(node.ino)
     new = session is not None and session.made  # nothing of it was kept yet
     if isinstance(node, ScratchFile) or new:
@@ -206,7 +206,7 @@ def _put(
 ) -> None:
     """Let what is local so far be what the target makes of the new name."""
     placed = replaced or target.make(new_name)
-    sessions = target.changes.sessions
+    sessions = target.edits.sessions
     if isinstance(node, ScratchFile) and isinstance(placed, ScratchFile):
         folder.area.rename(name, target.area, new_name)
         if session is not None:

@@ -29,9 +29,10 @@ from ndicloudfs.vfs.nodes import (
 )
 from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
 from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
-from ndicloudfs.vfs.writable import Changes, Home, WritableFolder, refusal
+from ndicloudfs.vfs.writable import Edits, Home, WritableFolder, refusal
 from ndicloudfs.vfs.writable_documents import ClassDocuments, WritableClass, state_of
 from ndicloudfs.vfs.writable_files import WritableFileClass
+from ndicloudfs.writeback import LOCAL_PREFIX
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
 
@@ -50,11 +51,9 @@ class WritableDataset(WritableFolder):
 
     checks_content = True
 
-    def __init__(
-        self, ino: int, changes: Changes, home: Home, row: DatasetRow, mtime_ns: int
-    ) -> None:
-        area = ScratchArea(changes.scratch, home.dataset_id)
-        super().__init__(ino, mtime_ns, changes, area)
+    def __init__(self, ino: int, edits: Edits, home: Home, row: DatasetRow, mtime_ns: int) -> None:
+        area = ScratchArea(edits.scratch, home.dataset_id)
+        super().__init__(ino, mtime_ns, edits, area)
         self._home = home
         self._row = row
         self._metadata = WritableMetadata(self, home, row)
@@ -82,12 +81,12 @@ class WritableDataset(WritableFolder):
 
     def listed(self) -> Iterator[Entry]:
         for name, node in self._children.items():
-            if node.ino not in self.changes.aside:
+            if node.ino not in self.edits.aside:
                 yield Entry(name, node.ino, node.kind)
 
     def named(self, name: str) -> Node | None:
         node = self._children.get(name)
-        return None if node is None or node.ino in self.changes.aside else node
+        return None if node is None or node.ino in self.edits.aside else node
 
     def make(self, name: str) -> Editable:
         return self._metadata if name == METADATA_NAME else super().make(name)
@@ -102,7 +101,7 @@ class WritableDataset(WritableFolder):
         content.truncate(0)
         copy(node.open(), content)
         content.close()
-        self.changes.aside.add(node.ino)
+        self.edits.aside.add(node.ino)
 
     def adopt(self, content: Content | OpenFile) -> Content:
         adopted = MemoryContent()
@@ -123,7 +122,7 @@ class WritableMetadata(Editable):
         return DatasetScope(self._home.dataset_id, Part.METADATA)
 
     def attributes(self) -> Attributes:
-        session = self._folder.changes.sessions.of(self.ino)
+        session = self._folder.edits.sessions.of(self.ino)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:
@@ -150,17 +149,17 @@ class WritableMetadata(Editable):
         if not content.size:
             return None
         data = content.read(0, content.size)
-        changes = self._folder.changes
+        edits = self._folder.edits
         try:
             changed, base = self._changed(parse(data))
         except Unusable as error:
             sentence = f"{METADATA_NAME} was not taken: {error}"
-            changes.writeback.reject(METADATA_NAME, data, sentence)
+            edits.writeback.reject(METADATA_NAME, data, sentence)
             raise NotTaken(sentence) from error
         if changed:
-            changes.writeback.change_dataset(self._home.dataset_id, changed, base)
+            edits.writeback.change_dataset(self._home.dataset_id, changed, base)
         session.dirty = False
-        changes.aside.discard(self.ino)
+        edits.aside.discard(self.ino)
         return BytesFile(self._bytes())
 
     def ended(self, session: Session) -> bool:
@@ -168,26 +167,25 @@ class WritableMetadata(Editable):
 
     def pending(self) -> Pending | None:
         """The newest thing that is pending about the dataset itself."""
-        writeback = self._folder.changes.writeback
+        writeback = self._folder.edits.writeback
         if not writeback.pending_in(self._home.dataset_id):
             return None
-        kinds = (Work.DATASET, Work.DATASET_CHANGE)
-        found = [e for e in writeback.queue(self._home.dataset_id) if e.kind in kinds]
+        found = writeback.of_dataset(self._home.dataset_id)
         return found[-1] if found else None
 
     def _bytes(self) -> bytes:
         return pretty_json(self._fields())
 
     def _fields(self) -> Json:
-        changes = self._folder.changes
-        dataset_id = changes.writeback.dataset_id(self._home.dataset_id)
-        if dataset_id.startswith("local-"):
+        edits = self._folder.edits
+        dataset_id = edits.writeback.dataset_id(self._home.dataset_id)
+        if dataset_id.startswith(LOCAL_PREFIX):
             fields: Json = {"name": self._row.name, "organizationId": self._home.organization_id}
         else:
-            fields = metadata(changes.cache.catalog.fields(dataset_id))
-        if changes.writeback.pending_in(dataset_id):
-            for entry in changes.writeback.queue(dataset_id):
-                body = changes.writeback.body(entry)
+            fields = metadata(edits.cache.catalog.fields(dataset_id))
+        if edits.writeback.pending_in(dataset_id):
+            for entry in edits.writeback.of_dataset(dataset_id):
+                body = edits.writeback.body(entry)
                 if entry.kind is Work.DATASET_CHANGE and body is not None:
                     fields.update(json.loads(body)["fields"])
         return fields
@@ -217,7 +215,7 @@ class _WritableClassFolders(WritableFolder):
 
     def __init__(self, dataset: WritableDataset, home: Home, name: str) -> None:
         ino = derive_ino(dataset.ino, name)
-        super().__init__(ino, dataset.mtime_ns, dataset.changes, dataset.area.below(name))
+        super().__init__(ino, dataset.mtime_ns, dataset.edits, dataset.area.below(name))
         self.home = home
         self._dataset_ino = dataset.ino
         self._inner: ClassFolders | None = None
@@ -233,8 +231,8 @@ class _WritableClassFolders(WritableFolder):
     def inner(self) -> ClassFolders | None:
         """What the server has, None while it does not have the dataset."""
         if self._inner is None:
-            dataset_id = self.changes.writeback.dataset_id(self.home.dataset_id)
-            if dataset_id.startswith("local-"):
+            dataset_id = self.edits.writeback.dataset_id(self.home.dataset_id)
+            if dataset_id.startswith(LOCAL_PREFIX):
                 return None
             self._inner = self.folders_of(dataset_id)
         return self._inner
@@ -259,23 +257,23 @@ class _WritableClassFolders(WritableFolder):
         class_name = self._local().get(name) if under is None else under.class_name
         if class_name is None:
             return None
-        return self.folder_of(name, ClassDocuments(self.changes, self.home, class_name))
+        return self.folder_of(name, ClassDocuments(self.edits, self.home, class_name))
 
     def make_folder(self, name: str) -> None:
         if is_scratch(name) or names.class_names([name], {UID_DIRECTORY}) != {name: name}:
             raise refusal(errno.EPERM, name)
-        self.changes.writeback.make_class(self.home.dataset_id, name)
+        self.edits.writeback.make_class(self.home.dataset_id, name)
 
     def remove_folder(self, name: str, node: Directory) -> None:
         if next(node.entries(), None) is not None:
             raise refusal(errno.ENOTEMPTY, name)
         class_name = self._local().get(name)
         if class_name is not None:
-            self.changes.writeback.remove_class(self.home.dataset_id, class_name)
+            self.edits.writeback.remove_class(self.home.dataset_id, class_name)
 
     def _local(self) -> dict[str, str]:
         """The classes that are known here, by shown name."""
-        found = self.changes.writeback.classes(self.home.dataset_id)
+        found = self.edits.writeback.classes(self.home.dataset_id)
         return names.class_names(found, {UID_DIRECTORY}) if found else {}
 
 
@@ -286,7 +284,7 @@ class WritableDocuments(_WritableClassFolders):
         super().__init__(dataset, home, DOCUMENTS_NAME)
 
     def folders_of(self, dataset_id: str) -> ClassFolders:
-        return Documents(self._dataset_ino, self.changes.cache, dataset_id, self.mtime_ns)
+        return Documents(self._dataset_ino, self.edits.cache, dataset_id, self.mtime_ns)
 
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:
         del name
@@ -301,7 +299,7 @@ class WritableFileFolders(_WritableClassFolders):
         super().__init__(dataset, home, FILES_NAME)
 
     def folders_of(self, dataset_id: str) -> ClassFolders:
-        return Files(self._dataset_ino, self.changes.cache, dataset_id, self.mtime_ns)
+        return Files(self._dataset_ino, self.edits.cache, dataset_id, self.mtime_ns)
 
     def named(self, name: str) -> Node | None:
         if name == UID_DIRECTORY:

@@ -27,10 +27,10 @@ from ndicloudfs.vfs.nodes import (
 )
 from ndicloudfs.vfs.scratch import ScratchArea, ScratchFile, is_scratch
 from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
-from ndicloudfs.vfs.writable import Changes, Home, WritableFolder, refusal
+from ndicloudfs.vfs.writable import Edits, Home, WritableFolder, refusal
+from ndicloudfs.writeback import LOCAL_PREFIX, Place, fingerprint
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
-from ndicloudfs.writeback import Place, fingerprint
 from ndicloudfs.writeback import State as Progress
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def is_document(name: str) -> bool:
 class ClassDocuments:
     """The documents of one class as they are with what is pending, wherever they are shown."""
 
-    def __init__(self, changes: Changes, home: Home, class_name: str) -> None:
-        self.changes = changes
+    def __init__(self, edits: Edits, home: Home, class_name: str) -> None:
+        self.edits = edits
         self.home = home
         self.class_name = class_name
 
@@ -59,19 +59,19 @@ class ClassDocuments:
     @property
     def on_server(self) -> DocumentClass | None:
         """The documents that the server has; None while it does not have the dataset."""
-        dataset_id = self.changes.writeback.dataset_id(self.home.dataset_id)
-        if dataset_id.startswith("local-"):
+        dataset_id = self.edits.writeback.dataset_id(self.home.dataset_id)
+        if dataset_id.startswith(LOCAL_PREFIX):
             return None
-        return DocumentClass(self.changes.cache, dataset_id, self.class_name)
+        return DocumentClass(self.edits.cache, dataset_id, self.class_name)
 
     @property
     def pending(self) -> bool:
         """Whether anything is pending in the dataset."""
-        return self.changes.writeback.pending_in(self.home.dataset_id)
+        return self.edits.writeback.pending_in(self.home.dataset_id)
 
     def find(self, stem: str) -> Place | None:
         """The document that is shown as ``stem``, or has it as an id or had it as its name."""
-        writeback = self.changes.writeback
+        writeback = self.edits.writeback
         if self.pending:
             entry = writeback.named(self.home.dataset_id, self.class_name, stem)
             if entry is not None:
@@ -90,8 +90,8 @@ class ClassDocuments:
         return None if entry is not None and entry.kind is Work.DELETION else found
 
     def _ndi_id(self, document_id: str) -> str:
-        dataset_id = self.changes.writeback.dataset_id(self.home.dataset_id)
-        row = self.changes.cache.catalog.known_document(dataset_id, document_id)
+        dataset_id = self.edits.writeback.dataset_id(self.home.dataset_id)
+        row = self.edits.cache.catalog.known_document(dataset_id, document_id)
         return "" if row is None else row.ndi_id
 
 
@@ -101,7 +101,7 @@ class WritableClass(WritableFolder):
     checks_content = True
 
     def __init__(self, ino: int, mtime_ns: int, area: ScratchArea, documents: ClassDocuments):
-        super().__init__(ino, mtime_ns, documents.changes, area)
+        super().__init__(ino, mtime_ns, documents.edits, area)
         self.documents = documents
 
     def scope(self) -> Scope:
@@ -117,7 +117,7 @@ class WritableClass(WritableFolder):
 
     def listed(self) -> Iterator[Entry]:
         documents = self.documents
-        pending = self.changes.writeback.documents(documents.home.dataset_id, documents.class_name)
+        pending = self.edits.writeback.documents(documents.home.dataset_id, documents.class_name)
         changed = {
             derive_ino(self.ino, entry.document_id): entry for entry in pending if entry.document_id
         }
@@ -132,7 +132,7 @@ class WritableClass(WritableFolder):
                     continue  # it has just arrived
                 if entry is None or entry.state is Progress.CONFLICT:
                     ino = derive_ino(self.ino, row.id)
-                    known = known_attributes(self.changes.cache, ino, row, self.mtime_ns)
+                    known = known_attributes(self.edits.cache, ino, row, self.mtime_ns)
                     yield Entry(name, ino, Kind.FILE, _writable(known))
                 elif entry.kind is Work.DOCUMENT:
                     ino = derive_ino(self.ino, row.id)
@@ -164,14 +164,14 @@ class WritableClass(WritableFolder):
         if not isinstance(node, WritableDocument):
             super().remove(node)
         elif node.place.ndi_id or node.place.document_id:
-            self.changes.writeback.commit_deletion(node.place, node.base())
+            self.edits.writeback.commit_deletion(node.place, node.base())
 
     def move(
         self, node: Editable, session: Session | None, name: str, replaced: Editable | None
     ) -> None:
         if not isinstance(node, WritableDocument):
             raise refusal(errno.EPERM, name)
-        sessions = self.changes.sessions
+        sessions = self.edits.sessions
         if not is_document(name):
             aside = ScratchFile(self.ino, self.area, name)
             content = LocalContent(self.area.make(name))
@@ -192,7 +192,7 @@ class WritableClass(WritableFolder):
         if replaced is not None or entry is None or not entry.is_new or entry.document_id:
             raise refusal(errno.EPERM, name)  # the name of a document is its id
         stem = name.removesuffix(names.JSON_SUFFIX)
-        if self.changes.writeback.commit_document_name(entry.generation, stem) is None:
+        if self.edits.writeback.commit_document_name(entry.generation, stem) is None:
             raise refusal(errno.EPERM, name)  # it has just arrived
         if session is not None:
             place = self.documents.place(entry.ndi_id, name=stem)
@@ -219,7 +219,7 @@ class WritableDocument(Editable):
         self.place = place
         self._folder = folder
         self._documents = folder.documents
-        self._changes = folder.changes
+        self._edits = folder.edits
 
     def scope(self) -> Scope:
         return DatasetScope(
@@ -227,7 +227,7 @@ class WritableDocument(Editable):
         )
 
     def attributes(self) -> Attributes:
-        session = self._changes.sessions.of(self.ino)
+        session = self._edits.sessions.of(self.ino)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:
@@ -262,7 +262,7 @@ class WritableDocument(Editable):
 
     def open(self) -> OpenFile:
         opened = self._open()
-        self._changes.seen[self.ino] = opened.data
+        self._edits.seen[self.ino] = opened.data
         return opened
 
     def content(self, source: OpenFile | None) -> Content:
@@ -299,11 +299,11 @@ class WritableDocument(Editable):
         """What is pending about the document."""
         if not self._documents.pending or not (self.place.ndi_id or self.place.document_id):
             return None
-        return self._changes.writeback.document(self.place)
+        return self._edits.writeback.document(self.place)
 
     def base(self) -> str:
         """The fingerprint of what somebody has seen of the document, ``""`` where nobody has."""
-        data = self._changes.seen.get(self.ino)
+        data = self._edits.seen.get(self.ino)
         if data is None:
             server = self._on_server()
             try:
@@ -327,7 +327,7 @@ class WritableDocument(Editable):
 
     def _open(self) -> BytesFile:
         entry = self._shown()
-        data = None if entry is None else self._changes.writeback.body(entry)
+        data = None if entry is None else self._edits.writeback.body(entry)
         if entry is not None and data is not None:
             return BytesFile(data, identity=f"journal/{entry.generation}")
         server = self._on_server()
@@ -349,7 +349,7 @@ class WritableDocument(Editable):
             return None
         return DocumentFile(
             self._folder.ino,
-            self._changes.cache,
+            self._edits.cache,
             documents.dataset_id,
             document_id,
             self._folder.mtime_ns,
@@ -370,7 +370,7 @@ class WritableDocument(Editable):
         )
         body = shown(completed(parse(data), defaults), place.dataset_id, place.class_name)
         if place.ndi_id and body.ndi_id != place.ndi_id:
-            raise Unusable(f"its base.id is {body.ndi_id!r}; the id of a document never changes")
+            raise Unusable(f"its base.id is {body.ndi_id!r}; the id of a document never edits")
         if not place.ndi_id and not place.document_id:
             other = self._documents.find(body.ndi_id)
             if other is not None:
@@ -381,17 +381,17 @@ class WritableDocument(Editable):
         new = not self._exists()
         if not new:
             current = self._shown()
-            had = None if current is None else self._changes.writeback.body(current)
+            had = None if current is None else self._edits.writeback.body(current)
             if had == body.data or (had is None and self._is_on_server(body.data)):
                 return
         place = self._documents.place(
             self.place.ndi_id or body.ndi_id, self.place.document_id, self.place.name
         )
         base = "" if new else self.base()
-        writeback = self._changes.writeback
+        writeback = self._edits.writeback
         writeback.commit_document(place, body.data, base, body.mtime_ns)
         self.place = place
-        self._changes.seen[self.ino] = body.data
+        self._edits.seen[self.ino] = body.data
 
     def _is_on_server(self, data: bytes) -> bool:
         server = self._on_server()
@@ -407,14 +407,14 @@ class WritableDocument(Editable):
 
     def _reject(self, session: Session, data: bytes, sentence: str) -> None:
         self._accept(session)
-        session.rejected = str(self._changes.writeback.reject(self.name, data, sentence))
+        session.rejected = str(self._edits.writeback.reject(self.name, data, sentence))
         if not self._exists():
             self._folder.area.remove(self.name)
 
     def _accept(self, session: Session) -> None:
         """Take back what was refused of this file while it was half written."""
         if session.rejected:
-            self._changes.writeback.take_back(Path(session.rejected))
+            self._edits.writeback.take_back(Path(session.rejected))
             session.rejected = ""
 
 

@@ -31,6 +31,7 @@ from ndicloudfs.vfs.writable_documents import ClassDocuments, state_of
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
 from ndicloudfs.writeback import Place
+from ndicloudfs.writeback import Scope as PendingScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class DocumentFiles:
     def entry(self) -> Pending | None:
         """The document's pending body."""
         documents = self.documents
-        return documents.changes.writeback.document(self.place) if documents.pending else None
+        return documents.edits.writeback.document(self.place) if documents.pending else None
 
     def all(self) -> list[Linked]:
         """Every file, in the document's order."""
         linked = [Linked(link) for link in self._named()]
         if not self.documents.pending:
             return linked
-        for entry in self.documents.changes.writeback.files(self.place):
+        for entry in self.documents.edits.writeback.files(self.place):
             at = next(
                 (
                     number
@@ -103,7 +104,7 @@ class DocumentFiles:
         entry = self.entry()
         body = None
         if entry is not None and entry.kind is Work.DOCUMENT:
-            body = self.documents.changes.writeback.body(entry)
+            body = self.documents.edits.writeback.body(entry)
         if body is not None:
             place = self.place
             return list(shown(parse(body), place.dataset_id, place.class_name).files)
@@ -128,7 +129,7 @@ class WritableFileClass(WritableFolder):
         documents: ClassDocuments,
     ) -> None:
         """``inner``: what the server has of it, None where it has nothing."""
-        super().__init__(ino, mtime_ns, documents.changes, area)
+        super().__init__(ino, mtime_ns, documents.edits, area)
         self._inner = inner if isinstance(inner, Directory) else None
         self._documents = documents
 
@@ -162,8 +163,9 @@ class WritableFileClass(WritableFolder):
         if not documents.pending:
             return {}
         found: dict[int, Place] = {}
-        for entry in documents.changes.writeback.queue(documents.home.dataset_id):
-            if entry.class_name == documents.class_name:
+        scope = PendingScope(documents.home.dataset_id, documents.class_name)
+        for entry in documents.edits.writeback.queue(scope):
+            if entry.ndi_id or entry.document_id:
                 ino = derive_ino(self.ino, entry.document_id or entry.ndi_id)
                 name = entry.name if entry.kind is Work.DOCUMENT else ""
                 if name or ino not in found:
@@ -186,7 +188,7 @@ class WritableFiles(WritableFolder):
     """``files/<class>/<ndi id>/``: the files of one document."""
 
     def __init__(self, ino: int, default_ns: int, area: ScratchArea, files: DocumentFiles) -> None:
-        super().__init__(ino, default_ns, files.documents.changes, area)
+        super().__init__(ino, default_ns, files.documents.edits, area)
         self.files = files
 
     def attributes(self) -> Attributes:
@@ -233,7 +235,7 @@ class WritableFiles(WritableFolder):
             return
         item = node.item()
         if item is not None:
-            writeback = self.changes.writeback
+            writeback = self.edits.writeback
             writeback.commit_detachment(self.files.place, item.link.name, item.link.uid)
 
     def move(
@@ -243,11 +245,11 @@ class WritableFiles(WritableFolder):
         if item is None or is_scratch(name):
             raise refusal(errno.EXDEV, name)
         size = node.committed().size
-        writeback = self.changes.writeback
+        writeback = self.edits.writeback
         writeback.commit_file_name(self.files.place, item.link.uid, name, size)
         if replaced is not None:
             self.remove(replaced)
-        sessions = self.changes.sessions
+        sessions = self.edits.sessions
         if session is None:
             sessions.unlinked(node.ino, None)
         else:
@@ -256,7 +258,7 @@ class WritableFiles(WritableFolder):
             sessions.moved(session, moved)
 
     def adopt(self, content: Content | OpenFile) -> Content:
-        adopted = StagedContent(self.changes.writeback.stage())
+        adopted = StagedContent(self.edits.writeback.stage())
         try:
             copy(content, adopted)
         except BaseException:
@@ -277,7 +279,7 @@ class WritableFile(Editable):
         """``item``: the file as it was found, None where it is to be made."""
         super().__init__(ino, folder.ino, name)
         self._folder = folder
-        self._changes = folder.changes
+        self._edits = folder.edits
         self._found = item
 
     def scope(self) -> Scope:
@@ -291,7 +293,7 @@ class WritableFile(Editable):
         return item
 
     def attributes(self) -> Attributes:
-        sessions = self._changes.sessions
+        sessions = self._edits.sessions
         session = sessions.at(self._folder.ino, self.name) or sessions.of(self.ino)
         return self.committed() if session is None else session.attributes()
 
@@ -315,7 +317,7 @@ class WritableFile(Editable):
 
     def open(self) -> OpenFile:
         item = self._item()
-        staged = self._changes.writeback.staged(item.link.uid) if item.entry else None
+        staged = self._edits.writeback.staged(item.link.uid) if item.entry else None
         if staged is not None:
             try:
                 return StagedFile(os.open(staged, os.O_RDONLY | os.O_CLOEXEC), item.link.uid)
@@ -324,7 +326,7 @@ class WritableFile(Editable):
         return self._on_server(item).open()
 
     def content(self, source: OpenFile | None) -> Content:
-        return StagedContent(self._changes.writeback.stage(), source)
+        return StagedContent(self._edits.writeback.stage(), source)
 
     def commit(self, session: Session) -> None:
         content = session.written()
@@ -335,7 +337,7 @@ class WritableFile(Editable):
         replaces = "" if item is None else item.link.uid
         name = self.name if item is None else item.link.name
         place = self._folder.files.place
-        self._changes.writeback.commit_file(place, name, content.draft, replaces)
+        self._edits.writeback.commit_file(place, name, content.draft, replaces)
         session.dirty = False
         self._folder.area.remove(self.name)
 
@@ -356,8 +358,8 @@ class WritableFile(Editable):
 
     def _on_server(self, item: Linked) -> DataFile:
         place = self._folder.files.place
-        dataset_id = self._changes.writeback.dataset_id(place.dataset_id)
-        located = Located(self._changes.cache, dataset_id, item.link.uid)
+        dataset_id = self._edits.writeback.dataset_id(place.dataset_id)
+        located = Located(self._edits.cache, dataset_id, item.link.uid)
         return DataFile(self.ino, located, self._folder.mtime_ns, item.link.name, place.document_id)
 
 
@@ -370,7 +372,7 @@ class StagedFile:
 
     @property
     def identity(self) -> str:
-        """The object's uid: it never changes."""
+        """The object's uid: it never edits."""
         return f"staged/{self.uid}"
 
     @property

@@ -235,6 +235,11 @@ class WriteBack:
             if entry.kind is Kind.DATASET and entry.organization_id == organization_id
         ]
 
+    def of_dataset(self, dataset_id: str) -> list[Entry]:
+        """What is pending about a dataset itself, in order."""
+        here = self._journal.dataset(dataset_id)
+        return [one for one in self._journal.about_datasets() if one.dataset_id == here]
+
     def dataset_deletions(self, organization_id: str) -> list[Entry]:
         """The datasets of an organization that are to go."""
         return [
