@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
     is_flag=True,
     help="Let rmdir delete a dataset; the server keeps it for 7 days.",
 )
+@click.option("--write-pace", type=click.FloatRange(0.001, 10), default=1.0, hidden=True)
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
     places: tuple[str, ...],
@@ -55,6 +56,7 @@ def mount(
     offline: bool,
     verbose: bool,
     allow_delete_datasets: bool,
+    write_pace: float,
     ready_fd: int | None,
     **given: Any,
 ) -> None:
@@ -90,6 +92,7 @@ def mount(
         no_exec=parsed.no_exec,
         state=None if parsed.read_only else settings.state_folder(),
         allow_delete_datasets=allow_delete_datasets,
+        write_pace=write_pace,
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -99,9 +102,12 @@ def mount(
     points.check(target)
     who = who_asks(values)
     arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
-    if allow_delete_datasets:
-        arguments.insert(0, "--allow-delete-datasets")
-    _start(["mount", *(["--offline"] if offline else []), *arguments], log_file)
+    switches = [
+        *(["--offline"] if offline else []),
+        *(["--allow-delete-datasets"] if allow_delete_datasets else []),
+        f"--write-pace={write_pace}",
+    ]
+    _start(["mount", *switches, *arguments], log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)

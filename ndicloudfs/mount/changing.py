@@ -17,6 +17,8 @@ from ndicloudfs.mount.operations import CalledByName, Operations
 class ChangingOperations(Operations):
     """The operations of a mount that can be written."""
 
+    flag_nullpath_ok = True  # libfuse 2: a removed file has no path, and is still open
+
     def create(self, path: str, mode: int, fi: Any) -> int:
         """Make a file and open it."""
         del mode

@@ -29,7 +29,7 @@ from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.source import root_of
 from ndicloudfs.vfs.writable import Edits
-from ndicloudfs.writeback import WriteBack, WriteBackOptions
+from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class MountOptions:
     no_exec: bool = False
     state: Path | None = None  # where what is written is kept; None: nothing can be written
     allow_delete_datasets: bool = False
+    write_pace: float = 1.0  # factor of all times of writing back
 
 
 def serve(
@@ -100,7 +101,8 @@ def _write_back(cloud: NdiCloud, cache: LocalCache, options: MountOptions) -> Wr
         return None
     try:
         arrivals = CacheArrivals(cache)
-        return WriteBack(cloud, cache.account, WriteBackOptions(options.state), arrivals)
+        timing = Timing().scaled(options.write_pace)
+        return WriteBack(cloud, cache.account, WriteBackOptions(options.state, timing), arrivals)
     except BaseException:
         cache.close()
         raise

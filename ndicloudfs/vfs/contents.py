@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -108,6 +109,32 @@ class LocalContent:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of this machine, open for reading."""
+
+    descriptor: int
+    identity: str = ""
+
+    @classmethod
+    def open(cls, path: Path, identity: str = "") -> LocalFile:
+        """Open ``path``; ``identity`` where its bytes never change."""
+        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC), identity)
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes from ``offset``, fewer than ``length`` only at the end."""
+        return os.pread(self.descriptor, length, offset)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.descriptor)
 
 
 class StagedContent:

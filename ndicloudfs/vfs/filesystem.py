@@ -30,7 +30,7 @@ class FileSystem:
         self._cache = cache
         self._edits = edits
         mounted_ns = time.time_ns()
-        control = Control(cache, errors, mounted_ns)
+        control = Control(cache, errors, None if edits is None else edits.writeback, mounted_ns)
         self.root: Directory = Root(cache, control, Writing(edits), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}

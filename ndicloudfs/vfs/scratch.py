@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from ndicloudfs.vfs.contents import Content, LocalContent
-from ndicloudfs.vfs.nodes import Attributes, Kind, OpenFile, derive_ino
+from ndicloudfs.vfs.contents import Content, LocalContent, LocalFile
+from ndicloudfs.vfs.nodes import Attributes, Kind, OpenFile, State, derive_ino
 from ndicloudfs.vfs.sessions import Editable, Session
 
 # Hidden files (rsync, vim and most libraries), backups (vim, emacs), sed -i, and the number with
@@ -86,8 +86,11 @@ class ScratchFile(Editable):
         found = self.area.path(self.name).stat()
         return Attributes(self.ino, Kind.FILE, found.st_size, found.st_mtime_ns, writable=True)
 
+    def xattrs(self) -> dict[str, str]:
+        return {"user.ndi.state": State.LOCAL.value}
+
     def open(self) -> OpenFile:
-        return _OpenScratch(LocalContent(self.area.path(self.name)))
+        return LocalFile.open(self.area.path(self.name))
 
     def content(self, source: OpenFile | None) -> Content:
         """The file itself: what is written is there at once."""
@@ -99,28 +102,6 @@ class ScratchFile(Editable):
     def commit(self, session: Session) -> None:
         """Nothing is to be sent."""
         session.dirty = False
-
-
-class _OpenScratch:
-    """A scratch file that is read."""
-
-    identity = ""
-
-    def __init__(self, content: LocalContent) -> None:
-        self._content = content
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self._content.size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """The bytes from ``offset``."""
-        return self._content.read(offset, length)
-
-    def close(self) -> None:
-        """Close it."""
-        self._content.close()
 
 
 def _plain(name: str) -> str:

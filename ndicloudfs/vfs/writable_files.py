@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import ObjectMissing
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import parse, shown
-from ndicloudfs.vfs.contents import Content, StagedContent, copy
+from ndicloudfs.vfs.contents import Content, LocalFile, StagedContent, copy
 from ndicloudfs.vfs.files import DataFile, Located
 from ndicloudfs.vfs.nodes import (
     Attributes,
@@ -320,7 +319,7 @@ class WritableFile(Editable):
         staged = self._edits.writeback.staged(item.link.uid) if item.entry else None
         if staged is not None:
             try:
-                return StagedFile(os.open(staged, os.O_RDONLY | os.O_CLOEXEC), item.link.uid)
+                return LocalFile.open(staged, f"staged/{item.link.uid}")
             except FileNotFoundError:  # it has just arrived
                 pass
         return self._on_server(item).open()
@@ -361,29 +360,3 @@ class WritableFile(Editable):
         dataset_id = self._edits.writeback.dataset_id(place.dataset_id)
         located = Located(self._edits.cache, dataset_id, item.link.uid)
         return DataFile(self.ino, located, self._folder.mtime_ns, item.link.name, place.document_id)
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """An object that is not known to be on the server, read from staging."""
-
-    descriptor: int
-    uid: str
-
-    @property
-    def identity(self) -> str:
-        """The object's uid: it never edits."""
-        return f"staged/{self.uid}"
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return os.fstat(self.descriptor).st_size
-
-    def read(self, offset: int, length: int) -> bytes:
-        """The bytes from ``offset``."""
-        return os.pread(self.descriptor, length, offset)
-
-    def close(self) -> None:
-        """Close it."""
-        os.close(self.descriptor)

@@ -59,6 +59,10 @@ class Parking:
         for item in (path, path.with_name(path.name + _REASON)):
             item.unlink(missing_ok=True)
 
+    def files(self) -> list[Path]:
+        """Every file, also the reasons, by name."""
+        return sorted(self.folder.iterdir())
+
     def all(self) -> Iterator[Parked]:
         """What is kept, by name."""
         for path in sorted(self.folder.iterdir()):

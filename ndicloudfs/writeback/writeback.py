@@ -266,6 +266,14 @@ class WriteBack:
         """What is in ``conflicts/``."""
         return list(self._conflicts.all())
 
+    def rejected_files(self) -> list[Path]:
+        """Every file in ``rejected/``, also the reasons."""
+        return self._rejected.files()
+
+    def conflict_files(self) -> list[Path]:
+        """Every file in ``conflicts/``, also the reasons."""
+        return self._conflicts.files()
+
     @property
     def outage(self) -> CloudError | None:
         """Why nothing is sent at the moment, or None."""
