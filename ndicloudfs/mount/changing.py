@@ -83,43 +83,61 @@ class ChangingOperations(Operations):
 
     def chmod(self, path: str | None, mode: int) -> int:
         """Accepted without effect, so that ``cp -p``, ``rsync -a`` and ``tar`` work."""
-        del path, mode
+        del mode
+        self._check(path)
         return 0
 
     def utimens(self, path: str | None, times: object = None) -> int:
         """Accepted without effect, for the same reason."""
-        del path, times
+        del times
+        self._check(path)
         return 0
 
     def chown(self, path: str | None, uid: int, gid: int) -> int:
         """Everything belongs to who mounts; to be given to that one is no change."""
-        del path
+        self._check(path)
         if uid not in (-1, self._uid) or gid not in (-1, self._gid):
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         return 0
 
     def link(self, target: str, source: str) -> int:
         """There are no links."""
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM), target, None, source)
+        del source
+        return self._refuse(errno.EPERM, _parent(target))
 
     def symlink(self, target: str, source: str) -> int:
         """There are no links."""
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM), target, None, source)
+        del source
+        return self._refuse(errno.EPERM, _parent(target))
 
     def mknod(self, path: str, mode: int, dev: int) -> int:
         """There are no devices."""
         del mode, dev
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM), path)
+        return self._refuse(errno.EPERM, _parent(path))
 
     def setxattr(self, path: str, name: str, value: bytes, options: int, position: int = 0) -> int:
         """Attributes are what the cloud says."""
         del name, value, options, position
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
+        return self._refuse(errno.ENOTSUP, path)
 
     def removexattr(self, path: str, name: str) -> int:
         """Attributes are what the cloud says."""
         del name
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
+        return self._refuse(errno.ENOTSUP, path)
+
+    def _check(self, path: str | None) -> None:
+        """Raise EROFS where nothing can be changed; what is open and removed can be."""
+        if path is not None:
+            with self._failures(path):
+                self._fs.check_writable(path)
+
+    def _refuse(self, number: int, path: str) -> int:
+        self._check(path)
+        raise OSError(number, os.strerror(number), path)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 class FusepyOperations(CalledByName, Operations):

@@ -185,7 +185,7 @@ class DataFile(File):
         self._document_id = document_id
 
     def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.FILE, self._size() or 0, self._mtime_ns)
+        return Attributes(self.ino, Kind.FILE, self.size() or 0, self._mtime_ns)
 
     def scope(self) -> Scope:
         located = self._located
@@ -195,7 +195,7 @@ class DataFile(File):
 
     def xattrs(self) -> dict[str, str]:
         located = self._located
-        state = State.MISSING if self._size() is None else State.CLEAN
+        state = State.MISSING if self.size() is None else State.CLEAN
         attributes = {
             "user.ndi.uid": located.uid,
             "user.ndi.name": self._name,
@@ -214,7 +214,8 @@ class DataFile(File):
         reader = located.cache.objects.open(located.dataset_id, located.uid)
         return _ObjectFile(reader, f"{located.dataset_id}/{located.uid}/{reader.size}")
 
-    def _size(self) -> int | None:
+    def size(self) -> int | None:
+        """Number of bytes, None where they are not on the server."""
         if not self._located.uid:
             return None
         try:

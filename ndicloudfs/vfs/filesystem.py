@@ -116,6 +116,11 @@ class FileSystem:
 
     # Edits
 
+    def check_writable(self, path: str) -> None:
+        """Raise EROFS where nothing can be changed."""
+        if not self.resolve(path).attributes().writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
     def create(self, path: str, flags: int) -> int:
         """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
         folder, name = self._parent(path)

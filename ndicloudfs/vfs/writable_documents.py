@@ -144,7 +144,7 @@ class WritableClass(WritableFolder):
                 yield Entry(name, ino, Kind.FILE, _attributes(ino, entry))
 
     def named(self, name: str) -> Node | None:
-        if not is_document(name):
+        if not name.endswith(names.JSON_SUFFIX):
             return None
         place = self.documents.find(name.removesuffix(names.JSON_SUFFIX))
         if place is None:
@@ -152,7 +152,7 @@ class WritableClass(WritableFolder):
         return WritableDocument(self, name, place, self._ino(place))
 
     def unfinished(self, name: str) -> Editable:
-        return self.make(name)
+        return self.make(name)  # a document that waits for its content, or a scratch file
 
     def make(self, name: str) -> Editable:
         if not is_document(name):

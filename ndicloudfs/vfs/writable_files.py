@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
-from ndicloudfs.cloud.errors import ObjectMissing
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import parse, shown
 from ndicloudfs.vfs.contents import Content, LocalFile, StagedContent, copy
@@ -172,8 +171,6 @@ class WritableFileClass(WritableFolder):
         return found
 
     def named(self, name: str) -> Node | None:
-        if is_scratch(name):
-            return None
         place = self._documents.find(name)
         if place is None:
             return None
@@ -350,10 +347,7 @@ class WritableFile(Editable):
         """Number of bytes, None where there are none."""
         if item.entry is not None:
             return item.entry.size
-        try:
-            return self._on_server(item).attributes().size if item.link.uid else None
-        except ObjectMissing:
-            return None
+        return self._on_server(item).size()
 
     def _on_server(self, item: Linked) -> DataFile:
         place = self._folder.files.place

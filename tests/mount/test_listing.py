@@ -26,7 +26,9 @@ def test_a_listing_tells_of_each_file_what_asking_for_it_tells(tree: Path, lab: 
         assert all(
             size == len((folder / name).read_bytes()) for name, (_, size, *_) in first.items()
         )
-    again = lab.mount("again") / ORGANIZATION / "Documents" / "documents"  # the sizes are known
+    again = (
+        lab.mount("again", "-o", "ro") / ORGANIZATION / "Documents" / "documents"
+    )  # the sizes are known
     for folder in (tree / "Documents" / "documents").iterdir():
         assert _stats(again / folder.name) == _stats(folder)
     lab.umount(lab.home / "again")
