@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
@@ -66,12 +67,15 @@ class Objects:
                 "https, or holds credentials); report it to the people who run the server"
             )
 
-    def read(self, url: str, start: int, length: int) -> ObjectRange:
+    def read(
+        self, url: str, start: int, length: int, into: memoryview | None = None
+    ) -> ObjectRange:
         """``length`` >= 1 bytes of an object from ``start`` >= 0, fewer only at its end.
 
-        At or behind the end there are no bytes, but the total is given. Raises UrlExpired,
-        ObjectMissing, BadAnswer when other bytes come than were asked for, and the errors of
-        every call.
+        At or behind the end there are no bytes, but the total is given. With ``into``, which has
+        room for all of them, they are put there, and the answer holds that part of it; after an
+        error there may be anything. Raises UrlExpired, ObjectMissing, BadAnswer when other bytes
+        come than were asked for, and the errors of every call.
         """
         if start < 0 or length < 1:
             raise ValueError(f"no range of bytes: {length} from {start}")
@@ -87,11 +91,11 @@ class Objects:
             return MAX_ERROR
 
         def attempt() -> ObjectRange:
-            sent, answer = self._follow(request, deadline, how_much)
+            sent, answer = self._follow(request, deadline, how_much, into)
             if answer.status == 206:
                 return _partial(sent, answer, start, length)
             if answer.status == 200:
-                return _cut(sent, answer, start, length)
+                return _put(_cut(sent, answer, start, length), into)
             if answer.status == 416:
                 return _behind_the_end(sent, answer, start)
             raise self._failure(sent, answer)
@@ -150,10 +154,11 @@ class Objects:
         request: Request,
         deadline: float,
         how_much: Callable[[int], int],
+        into: memoryview | None,
     ) -> tuple[Request, Answer]:
         """The answer after redirects, each to an address that is safe, and what it answers."""
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._session.exchange(request, "object", deadline, how_much)
+            answer = self._session.exchange(request, "object", deadline, how_much, into)
             location = answer.headers.get("Location", "")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return request, answer
@@ -255,6 +260,14 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
     if not complete or min(start + length, total) > wanted:
         raise _bad(request, answer, "the whole object instead of a part")
     return ObjectRange(body[start : start + length], start, total, ranged=False)
+
+
+def _put(part: ObjectRange, into: memoryview | None) -> ObjectRange:
+    """The same, with its bytes in ``into``."""
+    if into is None:
+        return part
+    into[: len(part.data)] = part.data
+    return replace(part, data=into[: len(part.data)])
 
 
 def _behind_the_end(request: Request, answer: Answer, start: int) -> ObjectRange:

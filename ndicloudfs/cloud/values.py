@@ -274,7 +274,7 @@ class ObjectRange:
     stands between may give a whole other thing instead.
     """
 
-    data: bytes = field(repr=False)
+    data: bytes | memoryview = field(repr=False)
     start: int
     total: int
     ranged: bool = True
