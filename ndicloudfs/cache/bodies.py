@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -86,6 +87,10 @@ class Bodies:
             raise _gone(dataset_id, document_id)
         return row
 
+    def fresh(self, row: DocumentRow) -> bool:
+        """Whether what ``row`` says of a body is believed as it is, without asking again."""
+        return row.body_at is not None and self._up.age(row.body_at) <= self._up.ttl
+
     def read(self, dataset_id: str, document_id: str) -> bytes:
         """The bytes of a document. Raises ``NotFound``."""
         row = self.described(dataset_id, document_id)
@@ -109,6 +114,42 @@ class Bodies:
                     pass
                 except HollowBody as error:  # one odd document does not hide the others
                     log.warning("its files are not shown: %s", error)
+
+    def cached(self, dataset_id: str, rows: Sequence[DocumentRow]) -> list[bytes | None]:
+        """The bodies that are on the disk, whatever their age, None for others; no call."""
+        found = self._store.get_many([self._key(dataset_id, row.id) for row in rows])
+        return [
+            data if data is not None and len(data) == row.size else None
+            for row, data in zip(rows, found, strict=True)
+        ]
+
+    def batches(self, dataset_id: str, rows: Sequence[DocumentRow]) -> Iterator[list[str]]:
+        """The ids of ``rows``, as many at a time as one answer should hold."""
+        remaining = deque(rows)
+        while remaining:
+            size = self._sizes.get((dataset_id, remaining[0].class_name))
+            most = FIRST_BATCH if size is None else max(1, min(int(ANSWER / size), LARGEST_BATCH))
+            yield [remaining.popleft().id for _ in range(min(most, len(remaining)))]
+
+    def renew(self, dataset_id: str, ids: list[str]) -> dict[str, bytes]:
+        """Fetch bodies now, whatever is known; those that are there, by cloud id.
+
+        Of the others the index knows none any more, or the server sends them without content.
+        """
+        bodies: dict[str, bytes] = {}
+        hollow: set[str] = set()
+        while ids:
+            batch = self._fetch_batch(dataset_id, ids)  # as much of it as the server can answer
+            bodies |= batch.bodies
+            hollow |= batch.hollow
+            ids = [
+                id_
+                for id_ in ids
+                if id_ not in bodies
+                and id_ not in hollow
+                and self._catalog.known_document(dataset_id, id_) is not None
+            ]
+        return bodies
 
     def _key(self, dataset_id: str, document_id: str) -> str:
         return f"body/{self._host}/{dataset_id}/{document_id}"
@@ -224,22 +265,24 @@ class Bodies:
                 batch = batch[: max(1, len(batch) // _SMALLER)]
 
     def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> _Batch:
+        tick = self._index.tick()
         fetched = self._ask(dataset_id, batch)
         found, hollow = list(fetched.documents), set(fetched.hollow)
         missing = _missing(batch, fetched)
         if missing:
             # Bulk-fetch leaves out without a word what it does not have, and at times what it
             # has (sections 5.8 and 12, #916): only twice missing is gone.
+            later = self._index.tick()
             again = self._ask(dataset_id, missing)
             found += again.documents
             hollow |= set(again.hollow)
-            self._catalog.forget_documents(dataset_id, _missing(missing, again))
-        return _Batch(self._keep(dataset_id, found), hollow)
+            self._catalog.forget_documents(dataset_id, _missing(missing, again), later)
+        return _Batch(self._keep(dataset_id, found, tick), hollow)
 
     def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
         return self._up.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
-    def _keep(self, dataset_id: str, found: Iterable[Document]) -> dict[str, bytes]:
+    def _keep(self, dataset_id: str, found: Iterable[Document], tick: int) -> dict[str, bytes]:
         bodies, facts = {}, []
         for document in found:
             rendered = render(document, dataset_id)
@@ -252,7 +295,8 @@ class Bodies:
             with self._lock:
                 self._sizes[place] = 0.9 * self._sizes.get(place, weight) + 0.1 * weight
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
-        self._index.put_bodies(dataset_id, facts, self._up.clock())
+        resized = self._index.put_bodies(dataset_id, facts, tick, self._up.clock())
+        self._up.changes.tell(dataset_id, resized)
         return bodies
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
+from ndicloudfs.cache.changes import Changes
 from ndicloudfs.cache.flight import SingleFlight, Uplink
 from ndicloudfs.cache.index import DocumentRow, Index
 from ndicloudfs.cloud import NdiCloud
@@ -57,6 +59,7 @@ class Upstream:
     pool: ThreadPoolExecutor
     stopping: threading.Event  # the mount goes away: long work ends early
     clock: Callable[[], float]
+    changes: Changes
     ttl: float  # seconds for which what was fetched is believed
     patience: float  # seconds for which a reader waits for what another one is fetching
 
@@ -74,9 +77,9 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Item]):
-    """The whole of a list; ``version`` (epoch s) changes whenever ``items`` may have."""
+    """The whole of a list; ``version`` changes whenever ``items`` may have."""
 
-    version: float
+    version: int
     items: tuple[Item, ...]
 
 
@@ -123,7 +126,7 @@ class Catalog:
     def organizations(self) -> Listing[Organization]:
         """The organizations of the account, by id; none for an anonymous one."""
         if self.anonymous:
-            return Listing(0.0, ())
+            return Listing(0, ())
         self._known(_ORGANIZATIONS, self._fetch_organizations)
         return self._listing(_ORGANIZATIONS, self._index.organizations)
 
@@ -148,7 +151,8 @@ class Catalog:
         except (NotFound, NotSignedIn, PermissionDenied) as error:
             # Section 11: data without right are a 401, 403 or 404. A 401 may also be the end of
             # a token that nothing renews, and then the reader must know.
-            only_a_token = not self.anonymous and not self._up.cloud.config.password
+            account = self._up.cloud.account
+            only_a_token = not account.anonymous and not account.can_sign_in
             if isinstance(error, NotSignedIn) and only_a_token:
                 raise
             with self._lock:
@@ -224,9 +228,86 @@ class Catalog:
             self._know_class(dataset_id, class_name)
         return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
 
-    def forget_documents(self, dataset_id: str, ids: list[str]) -> None:
-        """Take documents out that the server no longer has."""
-        self._index.remove_documents(dataset_id, ids)
+    def forget_documents(self, dataset_id: str, ids: list[str], tick: int) -> None:
+        """Take documents out that the server did not have when it was asked after ``tick``."""
+        self._up.changes.tell(dataset_id, self._index.remove_documents(dataset_id, ids, tick))
+
+    # Again, whatever its age. Each tells whether there was anything to renew.
+
+    def renew_organizations(self) -> bool:
+        """Fetch the organizations again, where they are known."""
+        return self._renew(_ORGANIZATIONS, self._fetch_organizations)
+
+    def renew_datasets(self, organization_id: str) -> bool:
+        """Fetch the datasets of an organization again, where they are known."""
+        key = f"datasets/{organization_id}"
+        return self._renew(key, lambda: self._fetch_datasets(key, organization_id))
+
+    def renew_published(self) -> bool:
+        """Fetch the published datasets again, where they are known."""
+        return self._renew(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+
+    def renew_fields(self, dataset_id: str) -> bool:
+        """Fetch dataset detail again, where it is known."""
+        return self._renew(_detail_key(dataset_id), lambda: self._fetch_detail(dataset_id))
+
+    def renew_classes(self, dataset_id: str) -> bool:
+        """Fetch the class counts of a dataset again, where they are known."""
+        key = _classes_key(dataset_id)
+        return self._renew(key, lambda: self._fetch_classes(key, dataset_id))
+
+    def renew_documents(self, dataset_id: str, class_names: Iterable[str]) -> Iterator[str]:
+        """List classes again, where they are known; yields each when it is done.
+
+        ``renew_classes`` comes first.
+        """
+        started = self._up.clock()
+        counts = dict(self._index.class_counts(dataset_id))
+        # The largest first: it may be cheaper to list all documents, and then all is done.
+        for name in sorted(class_names, key=lambda name: -counts.get(name, 0)):
+            key = _class_key(dataset_id, name)
+            fetch = partial(self._fetch_class, key, dataset_id, name)
+            if started <= (self._index.fetched_at(key) or 0.0) or self._renew(key, fetch):
+                yield name
+
+    def known_datasets(self, organization_id: str) -> list[DatasetRow]:
+        """The datasets of an organization, or the published ones for ``""``; never a call."""
+        return self._index.datasets(
+            f"datasets/{organization_id}" if organization_id else _PUBLISHED
+        )
+
+    def known_fields(self, dataset_id: str) -> Json | None:
+        """The metadata of a dataset, as far as they are known; never a call."""
+        return self._index.dataset_fields(dataset_id)
+
+    def known_classes(self, dataset_id: str) -> list[str]:
+        """The classes of a dataset whose documents have been listed; never a call."""
+        return [
+            name
+            for name, _ in self._index.class_counts(dataset_id)
+            if self._index.fetched_at(_class_key(dataset_id, name)) is not None
+        ]
+
+    def known_documents(self, dataset_id: str, class_name: str) -> Iterator[DocumentRow]:
+        """The documents of a class by (ndi id, cloud id), as far as they are known; no call."""
+        return self._index.every_document_of_class(dataset_id, class_name)
+
+    def _renew(self, key: str, fetch: Callable[[], None]) -> bool:
+        if self._index.fetched_at(key) is None:
+            return False
+        begun = False
+
+        def mine() -> None:
+            nonlocal begun
+            begun = True
+            fetch()
+
+        while not begun:  # one that was under way may have asked before the server changed
+            self._up.flight.run(key, mine)
+        with self._lock:
+            self._absent.clear()
+            self._found.clear()
+        return True
 
     # Fetching
 
@@ -244,14 +325,15 @@ class Catalog:
             try:
                 self._up.flight.run(key, fetch)
             except CloudError as error:
-                if not error.retryable:
+                # Without a token that is still good, the cache is all there is until a login.
+                if not error.retryable and not isinstance(error, NotSignedIn):
                     raise
                 log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
         elif self._up.age(fetched_at) > self._up.ttl:
             self._in_background(key, fetch)
 
     def _listing(self, key: str, load: Callable[[], list[Item]]) -> Listing[Item]:
-        version = self._index.fetched_at(key) or 0.0
+        version = self._index.version(key)
         held = self._listings.get(key)
         if held is None or held.version != version:
             # Loaded after the version was read: at worst it is loaded once more than needed.
@@ -295,7 +377,10 @@ class Catalog:
             if entry.size is not None and entry.uploaded is not False
         ]
         key = _detail_key(dataset_id)
+        known = self._index.dataset_fields(dataset_id)
         self._index.put_detail(key, dataset_id, detail.fields, sizes, self._up.clock())
+        if known not in (None, detail.fields):
+            self._up.changes.tell(dataset_id)
 
     def _fetch_classes(self, key: str, dataset_id: str) -> None:
         try:
@@ -317,56 +402,51 @@ class Catalog:
         """List one class by a query, or by listing the whole dataset where that is no dearer."""
         counts = dict(self.classes(dataset_id).items)
         expected = counts.get(class_name, 0)
-        started = self._up.clock()
+        since, now = self._index.tick(), self._up.clock()
         if self.anonymous or class_name == UNKNOWN_CLASS or 2 * expected > sum(counts.values()):
             self._crawl(dataset_id)
-            self._index.mark(key, started)  # a class that is counted and has no rows: all there is
+            self._index.mark(key, now)  # a class that is counted and has no rows: all there is
             return
         condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
         self._fetch_pages(
             dataset_id,
-            started,
             lambda page: self._up.cloud.documents.query(dataset_id, condition, page, PAGE_SIZE),
         )
-        if self._index.count_seen(dataset_id, started, class_name) < expected:
+        if self._index.count_seen(dataset_id, since, class_name) < expected:
             self._crawl(dataset_id)
-            self._index.mark(key, started)
+            self._index.mark(key, now)
         else:
-            self._index.finish_class(key, dataset_id, class_name, started)
+            gone = self._index.finish_class(key, dataset_id, class_name, since, now)
+            self._up.changes.tell(dataset_id, gone)
 
     def _crawl(self, dataset_id: str) -> None:
         """List every document of the dataset, one page in memory at a time."""
 
         def crawl() -> None:
-            started = self._up.clock()
+            since, now = self._index.tick(), self._up.clock()
             total = self._fetch_pages(
                 dataset_id,
-                started,
                 lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
             )
-            if self._index.count_seen(dataset_id, started) < total:
+            if self._index.count_seen(dataset_id, since) < total:
                 # Pages have no fixed order (section 5.1): rows that moved between two of them
                 # meanwhile are found by looking once more.
                 self._fetch_pages(
                     dataset_id,
-                    started,
                     lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
                 )
-            self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, started)
+            gone = self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, since, now)
+            self._up.changes.tell(dataset_id, gone)
 
         self._up.flight.run(f"crawl/{dataset_id}", crawl)
 
-    def _fetch_pages(
-        self, dataset_id: str, started: float, fetch: Callable[[int], SummaryPage]
-    ) -> int:
-        """Put all pages into the index, several at a time; the number of documents announced.
-
-        Rows are marked as seen at ``started``, whatever the clock does meanwhile.
-        """
+    def _fetch_pages(self, dataset_id: str, fetch: Callable[[int], SummaryPage]) -> int:
+        """Put all pages into the index, several at a time; the number of documents announced."""
 
         def store(number: int) -> SummaryPage:
+            tick = self._index.tick()
             page = self._up.call(lambda: fetch(number))
-            self._index.put_summaries(dataset_id, page.documents, started)
+            self._index.put_summaries(dataset_id, page.documents, tick)
             return page
 
         first = store(1)
@@ -405,9 +485,10 @@ class Catalog:
         query = self._up.cloud.documents.query
 
         def ask() -> int:
+            tick = self._index.tick()
             page = self._up.call(lambda: query(dataset_id, condition, 1, PAGE_SIZE))
             found = [row for row in page.documents if row.ndi_id in ("", ndi_id)]
-            self._index.put_summaries(dataset_id, found, self._up.clock())
+            self._index.put_summaries(dataset_id, found, tick)
             return len(found)
 
         count = self._up.flight.run(f"ndi/{dataset_id}/{ndi_id}", ask)

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ndicloudfs.cache.bodies import Bodies
 from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.changes import Changes
 from ndicloudfs.cache.flight import SingleFlight, Uplink
 from ndicloudfs.cache.index import SCHEMA_VERSION, Index
 from ndicloudfs.cache.objects import Objects
@@ -56,6 +57,7 @@ class LocalCache:
         self._object_uplink = Uplink(time.monotonic)
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
+        self.changes = Changes()
         upstream = Upstream(
             cloud=cloud,
             uplink=self._uplink,
@@ -64,6 +66,7 @@ class LocalCache:
             pool=self._pool,
             stopping=self._stopping,
             clock=clock,
+            changes=self.changes,
             ttl=options.metadata_ttl,
             patience=PATIENCE,
         )

@@ -15,9 +15,12 @@ from ndicloudfs.cloud.errors import (
     WrongCredentials,
 )
 from ndicloudfs.mount.binding import BindingError
+from ndicloudfs.mount.commands import CommandFailed
+from ndicloudfs.mount.control import Misused
 from ndicloudfs.mount.mountpoint import MountError
 
 FAILED, WRONG_USAGE, NOT_SIGNED_IN, OFFLINE = 1, 2, 3, 4
+INTERRUPTED = 130  # as shells count a program that Ctrl-C ended
 
 
 class Failure(click.ClickException):
@@ -40,8 +43,8 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure(str(error), NOT_SIGNED_IN)
     if isinstance(error, (Unreachable, TimedOut)):
         return Failure(str(error), OFFLINE)
-    if isinstance(error, BadConfiguration):
+    if isinstance(error, (BadConfiguration, Misused)):
         return Failure(str(error), WRONG_USAGE)
-    if isinstance(error, (CloudError, MountError, BindingError, OSError)):
+    if isinstance(error, (CloudError, CommandFailed, MountError, BindingError, OSError)):
         return Failure(str(error))
     return None

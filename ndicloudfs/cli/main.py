@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
 
 from ndicloudfs import __version__
-from ndicloudfs.cli.failure import failure_of
+from ndicloudfs.cli import logs
+from ndicloudfs.cli.failure import FAILED, INTERRUPTED, Failure, failure_of
+from ndicloudfs.cloud.redaction import one_line
 
 # Commands by the module that holds them, imported when asked for: `--help` stays quick, and a
 # command works without the optional packages that another one needs.
 COMMANDS = {
     "demo": "demo",
+    "login": "account",
+    "logout": "account",
+    "whoami": "account",
     "mount": "mount",
     "umount": "mount",
+    "refresh": "freshness",
+    "config": "config",
     "sandbox": "sandbox",
 }
 
@@ -46,12 +54,37 @@ def ndicloudfs(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    arguments = sys.argv[1:]
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; its exit code. Every error ends here as a sentence on standard error."""
+    debug = "--debug" in arguments
     try:
-        ndicloudfs.main(arguments, prog_name="ndicloudfs")
-    except Exception as error:
-        failure = failure_of(error)
-        if failure is None or "--debug" in arguments:
-            raise
+        code = ndicloudfs.main(arguments, prog_name="ndicloudfs", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nndicloudfs: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not find out once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the last place where an error can go
+        if debug:
+            click.echo(logs.traceback_of(error).rstrip(), err=True)
+        if isinstance(error, click.ClickException):
+            error.show()
+            return error.exit_code
+        failure = failure_of(error) or fault(error)
         failure.show()
-        sys.exit(failure.exit_code)
+        return failure.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def fault(error: BaseException) -> Failure:
+    """What to say of an error that is nobody's but ours."""
+    what = one_line(f"{type(error).__name__}: {error}")
+    return Failure(
+        f"an error in ndicloudfs itself ({what}); "
+        "run it again with: ndicloudfs --debug, and report what it shows"
+    )

@@ -7,112 +7,140 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import click
-import platformdirs
 
-from ndicloudfs.cache.local import METADATA_TTL, CacheOptions
-from ndicloudfs.cli import quantities
+from ndicloudfs.cache.local import CacheOptions
+from ndicloudfs.cli import logs, mount_options, settings
+from ndicloudfs.cli.account import life
 from ndicloudfs.cli.failure import FAILED, Failure, failure_of
-from ndicloudfs.cloud.config import CloudConfig
+from ndicloudfs.cli.who import Who, who_asks
 from ndicloudfs.mount import mountpoint as points
 from ndicloudfs.mount import server
 
-APPLICATION = "ndicloudfs"
-_FUSE_OPTIONS = ("ro", "allow_other")
-
-
-def default_cache_folder() -> Path:
-    """Where the cache is unless ``--cache-dir`` says otherwise."""
-    return platformdirs.user_cache_path(APPLICATION, appauthor=False)
+log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("mountpoint")
+@click.argument("places", metavar="[SOURCE] MOUNTPOINT", nargs=-1, required=True)
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground until unmounted.")
 @click.option(
     "-o",
     "fuse_options",
     metavar="OPTION[,OPTION...]",
     multiple=True,
-    help="ro (which a mount is in any case), allow_other (let other users in).",
+    help="Options of mount(8): ro, allow_other, uid=N, gid=N, umask=OCTAL, noexec; those of "
+    "/etc/fstab are accepted; so is each setting, such as cache-size=50GiB.",
 )
-@click.option(
-    "--cache-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the cache.  [default: the user's cache folder]",
+@settings.flags(
+    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
+    *("shutdown-timeout", "log-level", "log-file"),
 )
-@click.option(
-    "--cache-size",
-    type=quantities.size,
-    help="Most that the cache may take, such as 50GiB."
-    "  [default: 20GiB or a quarter of the free space, whichever is less]",
-)
-@click.option(
-    "--metadata-ttl",
-    type=click.FloatRange(min=0),
-    default=METADATA_TTL,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long listings are believed before they are refreshed in the background.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="Log every call to the server.")
+@click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
-    mountpoint: str,
+    places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
-    cache_dir: Path | None,
-    cache_size: int | None,
-    metadata_ttl: float,
     verbose: bool,
     ready_fd: int | None,
+    **given: Any,
 ) -> None:
-    """Mount NDI Cloud at MOUNTPOINT, read-only, and return when the mount answers.
+    """Mount NDI Cloud at MOUNTPOINT, and return when the mount answers.
 
-    The account comes from NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD, or from NDI_CLOUD_TOKEN.
-    Without any of them, only published datasets are shown.
+    SOURCE makes an organization, a dataset or "published" the root of the mount, by name or id;
+    without it everything is shown. The account is the one of `ndicloudfs login`, or of
+    NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD; without any, only published datasets are shown.
 
     Example: mkdir -p ~/ndi && ndicloudfs mount ~/ndi && ls ~/ndi/published
     """
-    wanted = {name for names in fuse_options for name in names.split(",") if name}
-    unknown = sorted(wanted - set(_FUSE_OPTIONS))
-    if unknown:
-        known = ", ".join(_FUSE_OPTIONS)
-        raise click.UsageError(f"-o {unknown[0]} is not known; there are: {known}")
-    target = points.absolute(mountpoint)
-    cache_folder = Path(points.absolute(str(cache_dir or default_cache_folder())))
+    if len(places) > 2:
+        raise click.UsageError(f"more than SOURCE and MOUNTPOINT: {' '.join(places[2:])}")
+    parsed = mount_options.parse(fuse_options)
+    if verbose:
+        given["log_level"] = given.get("log_level") or "debug"
+    values = settings.resolve({**parsed.settings, **_given(given)})
+    target = points.absolute(places[-1])
+    cache_folder = values.of("cache-dir") or settings.default_cache_folder()
+    cache_folder = Path(points.absolute(str(cache_folder)))
     if Path(target) == cache_folder or Path(target) in cache_folder.parents:
         raise Failure(f"The cache folder {cache_folder} lies inside the mount point {target}")
     options = server.MountOptions(
         mountpoint=target,
-        cache=CacheOptions(cache_folder, cache_size, metadata_ttl),
-        allow_other="allow_other" in wanted,
+        cache=CacheOptions(cache_folder, values.of("cache-size"), values.of("metadata-ttl")),
+        allow_other=parsed.allow_other,
+        source=places[0] if len(places) == 2 else "",
+        uid=parsed.uid,
+        gid=parsed.gid,
+        umask=parsed.umask,
+        no_exec=parsed.no_exec,
     )
+    log_file = values.of("log-file") or default_log_file(target)
     if foreground:
-        _serve(options, ready_fd, verbose=verbose)
-    else:
-        points.check(target)
-        _start(options, verbose=verbose)
-
-
-def _serve(options: server.MountOptions, ready_fd: int | None, *, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        _serve(options, values, ready_fd, log_file if ready_fd is not None else None)
+        return
+    points.clear_dead(target)
+    points.check(target)
+    who = who_asks(values)
+    _start(
+        _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target)), log_file
     )
-    logging.getLogger("ndicloudfs").setLevel(logging.DEBUG if verbose else logging.INFO)
+    if values.of("log-level") == "debug":
+        click.echo(f"mounted at {target}, logging to {log_file}")
+    _say_how_long(who)
 
+
+def default_log_file(target: str) -> Path:
+    """Where the mount at ``target`` logs: a file of its own, as two cannot rotate one."""
+    name = target.strip("/").replace("/", "-") or "root"
+    return settings.log_folder() / f"{quote(name, safe=' @+-')[:200]}.log"
+
+
+def _arguments(
+    fuse_options: tuple[str, ...],
+    given: dict[str, Any],
+    cache_folder: Path,
+    log_file: Path,
+    places: tuple[str, ...],
+) -> list[str]:
+    """The command line of the process that serves the mount."""
+    # It runs in /, where relative paths mean something else.
+    own = {
+        **_given(given),
+        "cache_dir": cache_folder,
+        "log_file": Path(points.absolute(str(log_file))),
+    }
+    flags = [f"{settings.BY_PARAMETER[name].flag}={value}" for name, value in own.items()]
+    options = [f"-o{text}" for text in fuse_options]
+    return ["mount", "--foreground", *options, *flags, "--", *places]
+
+
+def _given(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _serve(
+    options: server.MountOptions,
+    values: settings.Settings,
+    ready_fd: int | None,
+    log_file: Path | None,
+) -> None:
     def say(answer: dict[str, object]) -> None:
         if ready_fd is not None:
             os.write(ready_fd, json.dumps(answer).encode() + b"\n")
             os.close(ready_fd)
 
     def ready() -> None:
-        logging.getLogger(__name__).info("mounted at %s", options.mountpoint)
+        log.info("mounted at %s", options.mountpoint)
         say({})
 
     try:
-        server.serve(CloudConfig.from_environment(os.environ), options, ready)
+        who = who_asks(values)
+        secrets = (who.config.password, who.config.token)
+        logs.set_up(values.of("log-level"), log_file, secrets, os.environ)
+        server.serve(who.config, options, ready, who.stored)
     except Exception as error:
         failure = failure_of(error)
         if failure is None or ready_fd is None:
@@ -121,22 +149,22 @@ def _serve(options: server.MountOptions, ready_fd: int | None, *, verbose: bool)
         sys.exit(failure.exit_code)
 
 
-def _start(options: server.MountOptions, *, verbose: bool) -> None:
-    log_file = platformdirs.user_log_path(APPLICATION, appauthor=False) / "mount.log"
-    cache = options.cache
-    arguments = ["mount", options.mountpoint, "--foreground"]
-    arguments += ["--cache-dir", str(cache.folder), "--metadata-ttl", str(cache.metadata_ttl)]
-    if cache.limit is not None:
-        arguments += ["--cache-size", str(cache.limit)]
-    if options.allow_other:
-        arguments += ["-o", "allow_other"]
-    if verbose:
-        arguments += ["--verbose"]
+def _start(arguments: list[str], log_file: Path) -> None:
     ready, said = server.start(arguments, log_file)
     if not ready:
         raise Failure(str(said.get("error")), int(said.get("code", FAILED)))
-    if verbose:
-        click.echo(f"mounted at {options.mountpoint}, logging to {log_file}")
+
+
+def _say_how_long(who: Who) -> None:
+    """Warn of a sign-in that will end and that nothing renews."""
+    with who.cloud() as cloud:
+        account = cloud.account
+        if account.anonymous or account.can_sign_in:
+            return
+        end = life(account.token_expires, lasting=False)
+    advice = who.stored.advice if who.stored else "ndicloudfs login"
+    click.echo(f"Signed in as {account.email or 'the token says'}; {end}.", err=True)
+    click.echo(f"The mount then shows what is cached, until: {advice}", err=True)
 
 
 @click.command()

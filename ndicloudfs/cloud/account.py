@@ -8,8 +8,9 @@ from ndicloudfs.cloud.answers import Malformed, an_object
 from ndicloudfs.cloud.api import Api
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import CloudError, NotSignedIn
+from ndicloudfs.cloud.profiles import SignedIn
 from ndicloudfs.cloud.session import Call, Session
-from ndicloudfs.cloud.tokens import Tokens, claims, expires
+from ndicloudfs.cloud.tokens import Tokens, claims
 from ndicloudfs.cloud.values import User, as_text
 
 
@@ -31,7 +32,12 @@ class Account:
     @property
     def token_expires(self) -> float | None:
         """The end of the token in seconds of the epoch; None without token or when it is silent."""
-        return expires(self._tokens.token)
+        return self._tokens.end
+
+    @property
+    def can_sign_in(self) -> bool:
+        """Whether a token that ends is followed by another one without anybody's doing."""
+        return self._tokens.can_sign_in
 
     def sign_in(self) -> User:
         """Send the credentials, whatever token there is.
@@ -40,12 +46,18 @@ class Account:
         """
         return self._tokens.sign_in(self._session.deadline())
 
+    def signed_in(self) -> SignedIn:
+        """What to store of the sign-in that was just made."""
+        return SignedIn(
+            self._config.url, self._config.email, self._tokens.token, self._tokens.end or 0.0
+        )
+
     def user(self) -> User:
         """Ask who is signed in (``GET /users/me``). Raises NotSignedIn for an anonymous reader."""
         if self.anonymous:
             raise NotSignedIn(
                 f"No account is configured for NDI Cloud at {self._config.host}; "
-                "set NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
+                "run: ndicloudfs login, or set NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
             )
         return self._api.get("/users/me", _user)
 

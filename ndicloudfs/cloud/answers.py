@@ -46,7 +46,7 @@ _STATUS: dict[int, _Meaning] = {
     401: (
         NotSignedIn,
         "wants an account for",
-        "sign in with NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD, or renew NDI_CLOUD_TOKEN",
+        "run: ndicloudfs login, or renew NDI_CLOUD_TOKEN where that is set",
     ),
     403: (PermissionDenied, "does not let this account", "ask the owner of the data"),
     404: (NotFound, "has nothing under", "it is gone, or this account may not see it"),

@@ -16,6 +16,7 @@ from ndicloudfs.cloud.datasets import Datasets
 from ndicloudfs.cloud.documents import Documents
 from ndicloudfs.cloud.files import Files
 from ndicloudfs.cloud.objects import Objects
+from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.cloud.session import Session
 from ndicloudfs.cloud.tokens import Tokens
 from ndicloudfs.cloud.transport import Transport, new_http
@@ -24,6 +25,7 @@ from ndicloudfs.cloud.transport import Transport, new_http
 class NdiCloud:
     """NDI Cloud as one account sees it; used by any number of threads, closed at the end.
 
+    ``stored`` is where the sign-in of ``config.email`` is kept, for programs that share it.
     ``clock`` tells seconds of the epoch, ``monotonic`` seconds, ``rng`` a number in [0, 1).
     ``http`` replaces the session that makes the connections, and is closed with the client. No
     call is made before it is needed.
@@ -33,6 +35,7 @@ class NdiCloud:
         self,
         config: CloudConfig,
         *,
+        stored: Stored | None = None,
         http: requests.Session | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -44,7 +47,7 @@ class NdiCloud:
         session = Session(
             config, self._transport, clock=clock, monotonic=monotonic, sleep=sleep, rng=rng
         )
-        tokens = Tokens(config, session, clock=clock, monotonic=monotonic)
+        tokens = Tokens(config, session, stored, clock=clock, monotonic=monotonic)
         api = Api(session, tokens)
         self.account = Account(config, session, tokens, api)
         self.objects = Objects(config, session, clock)

@@ -1,7 +1,8 @@
 """The token of the account: where it comes from, how long it is used, who fetches the next.
 
 There is no refresh at NDI Cloud: a token lives an hour, then the credentials are sent again
-(section 2.2). However many threads need a token at once, one of them signs in.
+(section 2.2). However many threads need a token at once, one of them signs in. Where the sign-in is
+stored, a token that another program stored there is used before that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ndicloudfs.cloud.errors import (
     Unreachable,
     WrongCredentials,
 )
+from ndicloudfs.cloud.profiles import SignedIn, Stored
 from ndicloudfs.cloud.session import Call, Session
 from ndicloudfs.cloud.values import Json, User, as_object, as_text
 
@@ -77,29 +79,33 @@ class Tokens:
         self,
         config: CloudConfig,
         session: Session,
+        stored: Stored | None = None,
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
         self._session = session
+        self._stored = stored
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards all below; never held across a call
         self._flight: Future[SignIn] | None = None
         self._wrong: tuple[float, str] | None = None
         self._useless: tuple[float, str] | None = None
-        self._token, self._refresh_at = "", -math.inf
+        self._token, self._refresh_at, self._end = "", -math.inf, -math.inf
         self._objection = self._object_to(config.token)
         if config.token and not self._objection:
-            self._token = config.token
-            early = REFRESH_EARLY if self.can_sign_in else 0.0
-            self._refresh_at = (expires(config.token) or math.inf) - early
+            self._use(config.token, expires(config.token) or math.inf)
+        self._stored_elsewhere("")
 
     @property
     def can_sign_in(self) -> bool:
-        """Whether an e-mail address and a password are configured."""
-        return bool(self._config.email and self._config.password)
+        """Whether there are an e-mail address and a password, configured or stored."""
+        if self._config.email and self._config.password:
+            return True
+        stored = self._stored.load() if self._stored else None
+        return stored is not None and stored.in_keychain and self._is_ours(stored)
 
     @property
     def token(self) -> str:
@@ -107,19 +113,35 @@ class Tokens:
         with self._lock:
             return self._token
 
+    @property
+    def end(self) -> float | None:
+        """The end of the token in seconds of the epoch; None without one or where it is silent."""
+        with self._lock:
+            return self._end if math.isfinite(self._end) else None
+
     def current(self, deadline: float) -> str:
         """A token that has not expired, ``""`` for an anonymous reader.
 
         Raises NotSignedIn, WrongCredentials, or what the sign-in ended with.
         """
-        token = self._fresh()
+        token = self._fresh() or self._stored_elsewhere("")
         if token:
             return token
         if self.can_sign_in:
             return self._sign_in(deadline, self._fresh).token
+        with self._lock:
+            if self._clock() < self._end:
+                return self._token
+        if self._stored is not None:
+            raise NotSignedIn(
+                f"The sign-in of {self._config.email} at NDI Cloud at {self._config.host} has "
+                f"expired; run: {self._stored.advice}"
+            )
         if self._config.token:
             why = self._objection or "NDI_CLOUD_TOKEN has expired"
-            raise NotSignedIn(f"{why}; set a new one, or NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD")
+            raise NotSignedIn(
+                f"{why}; set a new one, or run: ndicloudfs login (with NDI_CLOUD_TOKEN unset)"
+            )
         if self._config.email or self._config.password:
             raise NotSignedIn(
                 f"The sign-in at NDI Cloud at {self._config.host} is incomplete; "
@@ -142,6 +164,9 @@ class Tokens:
             useless = self._useless
         if useless and useless[1] == rejected and self._monotonic() - useless[0] < PATIENCE:
             return ""
+        elsewhere = self._stored_elsewhere(rejected)
+        if elsewhere:
+            return elsewhere
         if not self.can_sign_in:
             return ""
         return self._sign_in(deadline, newer).token
@@ -156,17 +181,41 @@ class Tokens:
         if not self.can_sign_in:
             raise NotSignedIn(
                 f"There are no credentials for NDI Cloud at {self._config.host}; "
-                "set NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
+                "run: ndicloudfs login, or set NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
             )
         return self._sign_in(deadline, lambda: "").user
 
     def forget(self) -> None:
         """Drop the token."""
         with self._lock:
-            self._token, self._refresh_at = "", -math.inf
+            self._token, self._refresh_at, self._end = "", -math.inf, -math.inf
 
     def _fresh(self) -> str:
         return self._token if self._clock() < self._refresh_at else ""
+
+    def _use(self, token: str, end: float) -> None:
+        """Use ``token`` until ``end``, and look for the next one early where one can come."""
+        early = REFRESH_EARLY if self._stored is not None or self.can_sign_in else 0.0
+        with self._lock:
+            self._token, self._refresh_at, self._end = token, end - early, end
+
+    def _stored_elsewhere(self, rejected: str) -> str:
+        """A token that another program has stored since, ``""`` when there is none."""
+        stored = self._stored.load() if self._stored else None
+        if stored is None or stored.token in ("", rejected, self._token):
+            return ""
+        end = stored.until or expires(stored.token) or math.inf
+        if not self._is_ours(stored) or end <= self._clock() + (REFRESH_EARLY if rejected else 0):
+            return ""
+        self._use(stored.token, end)
+        return stored.token
+
+    def _is_ours(self, stored: SignedIn) -> bool:
+        """Whether it is this account on this server: the token goes nowhere else."""
+        return (
+            stored.url == self._config.url
+            and stored.email.casefold() == self._config.email.casefold()
+        )
 
     def _sign_in(self, deadline: float, already: Callable[[], str]) -> SignIn:
         """Sign in, or wait for the thread that does; nothing when ``already`` gives a token."""
@@ -202,7 +251,13 @@ class Tokens:
         return mine.result()
 
     def _fetch(self, deadline: float) -> SignIn:
-        credentials = {"email": self._config.email, "password": self._config.password}
+        password = self._config.password or (self._stored.password() if self._stored else "")
+        if not password:
+            raise NotSignedIn(
+                f"The keychain does not give the password of {self._config.email}; unlock it, "
+                f"or run: {self._stored.advice if self._stored else 'ndicloudfs login'}"
+            )
+        credentials = {"email": self._config.email, "password": password}
         call = Call("POST", "/auth/login", body=credentials, idempotent=True)
         try:
             result = self._session.call(call, SignIn.read, token="", deadline=deadline)
@@ -213,9 +268,12 @@ class Tokens:
         else:
             self._keep(result.token)
             return result
+        advice = "check NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
+        if self._stored is not None:
+            advice = f"run: {self._stored.advice}"
         message = (
             f"NDI Cloud at {self._config.host} does not accept the e-mail and the password of "
-            f"{self._config.email}; check NDI_CLOUD_USERNAME and NDI_CLOUD_PASSWORD"
+            f"{self._config.email}; {advice}"
         )
         with self._lock:
             self._wrong = (self._monotonic(), message)
@@ -231,9 +289,11 @@ class Tokens:
         else:
             life = end - (now if start is None else start)
         with self._lock:
-            self._token = token
+            self._token, self._end = token, now + life
             self._refresh_at = now + life - min(REFRESH_EARLY, life / 4)
             self._wrong = None
+        if self._stored is not None:
+            self._stored.keep(self._config.email, token, now + life)
 
     def _object_to(self, token: str) -> str:
         """Why a configured token cannot be used (issue #699), ``""`` when it can."""

@@ -6,11 +6,14 @@ Both have the same API. ``NDICLOUDFS_FUSE`` in the environment chooses one.
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 import importlib
 import os
 from dataclasses import dataclass
 from typing import Any
+
+from ndicloudfs.mount import readdirplus
 
 VARIABLE = "NDICLOUDFS_FUSE"
 MFUSEPY, FUSEPY = "mfusepy", "fusepy"
@@ -33,6 +36,20 @@ class Binding:
     def _version(self) -> tuple[int, int]:
         return self.module.fuse_version_major, self.module.fuse_version_minor
 
+    @property
+    def readdirplus(self) -> bool:
+        """Whether entries of a directory can be listed together with their attributes."""
+        return self.name == MFUSEPY and self._version[0] == 3 and not self._lists_junk
+
+    @property
+    def _lists_junk(self) -> bool:
+        """Whether libfuse is one that sends attributes of entries that come without any."""
+        if self._version != (3, 17):
+            return False
+        version = self.module._libfuse.fuse_pkgversion  # 3.17.0 and 3.17.1 do it
+        version.restype = ctypes.c_char_p
+        return bytes(version() or b"").startswith((b"3.17.0", b"3.17.1"))
+
     def run(self, operations: object, mountpoint: str, options: dict[str, Any]) -> None:
         """Serve ``operations`` at ``mountpoint`` until it is unmounted.
 
@@ -41,8 +58,9 @@ class Binding:
         # The option came with libfuse 3.12; before, there was no limit.
         if self.name == MFUSEPY and self._version >= (3, 12):
             options = {**options, "max_threads": THREADS}
+        kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
         # Options by keyword only: the binding's third positional argument is something else.
-        self.module.FUSE(operations, mountpoint, raw_fi=True, foreground=True, **options)
+        kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
 
 
 def load(name: str | None = None) -> Binding:

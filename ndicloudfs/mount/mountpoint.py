@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILESYSTEM_TYPE = "fuse.ndicloudfs"
+log = logging.getLogger(__name__)
+
 _MOUNTS = "/proc/self/mounts"
 _DEVICE = "/dev/fuse"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -64,7 +67,7 @@ def check(target: str) -> None:
     """Raise ``MountError`` unless ``target`` is an empty directory that nothing is mounted on."""
     found = mounted_at(target)
     if found is not None and found.filesystem == FILESYSTEM_TYPE:
-        if _is_dead(target):
+        if is_dead(target):
             raise MountError(
                 f"{target} is left over from a mount that died;"
                 f" clear it with: ndicloudfs umount {target}"
@@ -86,6 +89,19 @@ def check(target: str) -> None:
         raise MountError(f"{target} is not empty; mount on an empty directory")
 
 
+def clear_dead(target: str) -> bool:
+    """Take away what a mount that died has left at ``target``; whether there was anything.
+
+    Raises ``MountError`` where it does not go.
+    """
+    found = mounted_at(target)
+    if found is None or found.filesystem != FILESYSTEM_TYPE or not is_dead(target):
+        return False
+    unmount(target, lazy=True)
+    log.info("cleared %s, which a mount that died had left", target)
+    return True
+
+
 def unmount(target: str, *, lazy: bool = False) -> None:
     """End the mount at ``target``; ``lazy`` takes it away even while it is in use.
 
@@ -96,7 +112,7 @@ def unmount(target: str, *, lazy: bool = False) -> None:
         raise MountError(f"{target} is not mounted")
     if found.filesystem != FILESYSTEM_TYPE:
         raise MountError(f"{target} is a {found.filesystem} mount, not one of ndicloudfs")
-    dead = _is_dead(target)
+    dead = is_dead(target)
     try:
         result = subprocess.run(
             _unmount_command(target, lazy=lazy or dead),
@@ -132,9 +148,10 @@ def _helper() -> str:
     raise MountError("fusermount3 is not installed; run: sudo apt-get install fuse3")
 
 
-def _is_dead(target: str) -> bool:
+def is_dead(target: str) -> bool:
+    """Whether the process behind the mount at ``target`` is gone."""
     try:
-        os.stat(target)  # noqa: PTH116 (plain, as the path may be dead)
+        os.statvfs(target)  # the kernel asks the process; of a stat it may remember the answer
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False

@@ -18,8 +18,11 @@ from typing import Any
 from cachetools import LRUCache, TTLCache
 
 from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing
+from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
+from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
+from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
-from ndicloudfs.vfs.nodes import Kind
+from ndicloudfs.vfs.nodes import Attributes, Kind
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +45,16 @@ class Operations:
 
     use_ns = True
 
-    def __init__(self, filesystem: FileSystem, ready: Callable[[], None]) -> None:
-        """``ready`` is called once the kernel has accepted the mount."""
+    def __init__(self, filesystem: FileSystem, ready: Callable[[], None], umask: int = 0) -> None:
+        """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off."""
+        self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
         self._fs = filesystem
         self._ready = ready
         self._uid, self._gid = os.getuid(), os.getgid()
+        self._directories = OpenDirectories()
         # What the kernel believes of a path, which it keeps longer than a request: the size it was
         # told, and whose pages it may still have.
-        self._told: TTLCache[str, int] = TTLCache(
-            _PATHS_KEPT, KERNEL_TRUST + _MARGIN, timer=time.monotonic
-        )
+        self._told = Told(KERNEL_TRUST + _MARGIN, time.monotonic)
         self._pages: LRUCache[str, str] = LRUCache(_PATHS_KEPT)
         self._logged: TTLCache[str, bool] = TTLCache(1000, _SAME_ERROR_EVERY, timer=time.monotonic)
         self._lock = threading.Lock()
@@ -62,6 +65,7 @@ class Operations:
         if conn is not None and hasattr(conn, "max_background"):
             conn.max_background = _BACKGROUND_REQUESTS
             conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
+            conn.want &= ~CAP_READDIRPLUS_AUTO
         self._ready()
 
     def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
@@ -70,10 +74,13 @@ class Operations:
         with self._failures(path):
             attributes = self._fs.resolve(path).attributes()
         if attributes.kind is Kind.FILE:
-            with self._lock:
-                self._told[path] = attributes.size
+            directory, _, name = path.rpartition("/")
+            self._told.note(directory, {name: attributes.size})
+        return self._stat(attributes)
+
+    def _stat(self, attributes: Attributes) -> dict[str, int]:
         return {
-            "st_mode": _MODES[attributes.kind],
+            "st_mode": self._modes[attributes.kind],
             "st_ino": attributes.ino,
             # 1 for directories means "unknown": `find` must not conclude that there are no more.
             "st_nlink": 1,
@@ -87,15 +94,49 @@ class Operations:
             "st_atime": attributes.mtime_ns,
         }
 
-    def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
-        """Names with their inode numbers and types."""
-        del handle
+    def opendir(self, path: str) -> int:
+        """Open a directory for listing it."""
         with self._failures(path):
-            directory = {"st_mode": stat.S_IFDIR}
-            yield ".", directory, 0
-            yield "..", directory, 0
-            for entry in self._fs.entries(self._fs.resolve(path)):
-                yield entry.name, {"st_ino": entry.ino, "st_mode": _TYPES[entry.kind]}, 0
+            node = self._fs.resolve(path)
+            return self._directories.add(OpenDirectory(path, lambda: self._fs.entries(node)))
+
+    def listed(self, handle: int, offset: int) -> Iterator[tuple[str, dict[str, int], bool]]:
+        """Names of an open directory from ``offset``, ``.`` and ``..`` first, with their ``stat``.
+
+        And whether it is whole: else it has an inode number and a type and nothing more.
+        """
+        directory = self._directories.get(handle)
+        told: dict[str, int] = {}
+        try:
+            with self._failures(directory.path):
+                if offset == 0:
+                    directory.rewind()
+                for dots in (".", "..")[offset:]:
+                    yield dots, {"st_mode": stat.S_IFDIR}, False
+                number = max(offset - 2, 0)
+                while (entry := directory.entry(number)) is not None:
+                    number += 1
+                    if entry.attributes is None:
+                        plain = {"st_ino": entry.ino, "st_mode": _TYPES[entry.kind]}
+                        yield entry.name, plain, False
+                        continue
+                    if entry.kind is Kind.FILE:
+                        told[entry.name] = entry.attributes.size
+                    yield entry.name, self._stat(entry.attributes), True
+        finally:
+            self._told.note(directory.path.rstrip("/"), told)
+
+    def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
+        """All names of an open directory, for a binding that hands on no attributes."""
+        del path
+        for name, attributes, _ in self.listed(handle, 0):
+            yield name, attributes, 0
+
+    def releasedir(self, path: str, handle: int) -> int:
+        """Close a directory."""
+        del path
+        self._directories.close(handle)
+        return 0
 
     def open(self, path: str, fi: Any) -> int:
         """Open a file for reading."""
@@ -103,11 +144,11 @@ class Operations:
             if fi.flags & os.O_ACCMODE != os.O_RDONLY:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             fi.fh, opened = self._fs.open(self._fs.resolve(path))
+        told = self._told.size(path)
         with self._lock:
-            told = self._told.get(path, opened.size)
             same = bool(opened.identity) and self._pages.get(path) == opened.identity
             self._pages[path] = opened.identity
-        if opened.size not in (None, told):
+        if opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
             self._fs.release(fi.fh)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
@@ -205,16 +246,6 @@ class FusepyOperations(Operations):
     def access(self, path: str, mode: int) -> int:
         """The kernel has checked already: ``default_permissions``."""
         del path, mode
-        return 0
-
-    def opendir(self, path: str) -> int:
-        """Directories have no handles."""
-        del path
-        return 0
-
-    def releasedir(self, path: str, handle: int) -> int:
-        """Directories have no handles."""
-        del path, handle
         return 0
 
     def destroy(self, path: str) -> None:

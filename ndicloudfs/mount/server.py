@@ -8,7 +8,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,10 +17,15 @@ from typing import IO, Any
 from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
+from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.mount import binding, mountpoint
+from ndicloudfs.mount.control import ControlServer, Handler
+from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.operations import KERNEL_TRUST, FusepyOperations, Operations
+from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
+from ndicloudfs.vfs.source import root_of
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +40,59 @@ class MountOptions:
     mountpoint: str  # absolute
     cache: CacheOptions
     allow_other: bool = False
+    source: str = ""  # an organization, a dataset or published, as the root; everything without
+    uid: int | None = None  # whose everything is; who mounts, without
+    gid: int | None = None
+    umask: int | None = None  # bits taken from the modes
+    no_exec: bool = False
 
 
-def serve(config: CloudConfig, options: MountOptions, ready: Callable[[], None]) -> None:
+def serve(
+    config: CloudConfig,
+    options: MountOptions,
+    ready: Callable[[], None],
+    stored: Stored | None = None,
+) -> None:
     """Mount, call ``ready`` when the mount answers, and serve until it is unmounted.
 
-    Signs in first. Raises ``CloudError``, ``MountError`` or ``BindingError`` where it cannot.
+    Signs in first; ``stored`` is where the sign-in is kept. Raises ``CloudError``, ``MountError``,
+    ``BindingError`` or ``NoSuchSource`` where it cannot.
     """
     loaded = binding.load()
     mountpoint.check_fuse()
+    mountpoint.clear_dead(options.mountpoint)
     mountpoint.check(options.mountpoint)
     errors = ErrorLog()
     logger = logging.getLogger("ndicloudfs")
     logger.addHandler(errors)
     try:
-        with NdiCloud(config) as cloud:
+        with NdiCloud(config, stored=stored) as cloud:
             cache = LocalCache(cloud, options.cache)
             filesystem = FileSystem(cache, errors)
             try:
                 cache.catalog.connect()
-                _run(loaded, filesystem, cache.host, options, ready)
+                filesystem.root = root_of(filesystem.root, options.source)
+                with _controlled(options.mountpoint, handlers(filesystem, cache)):
+                    _run(loaded, filesystem, cache.host, options, ready)
             finally:
                 filesystem.close()
     finally:
         logger.removeHandler(errors)
+
+
+@contextmanager
+def _controlled(target: str, commands: Mapping[str, Handler]) -> Iterator[None]:
+    """Listen for commands; a mount that cannot is a mount all the same."""
+    try:
+        control = ControlServer(os.path.realpath(target), commands)
+    except OSError as error:
+        log.warning("commands such as `ndicloudfs status` will not reach this mount: %s", error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        control.close()
 
 
 def _run(
@@ -80,15 +115,22 @@ def _run(
         "entry_timeout": KERNEL_TRUST,
         "allow_other": options.allow_other,
     }
+    for name, value in (("uid", options.uid), ("gid", options.gid)):
+        if value is not None:
+            fuse_options[name] = value
+    if options.no_exec:
+        fuse_options["noexec"] = True
     answered = False
 
     def mounted() -> None:
         nonlocal answered
         answered = True
         ready()
+        notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
+    operations = kind(filesystem, mounted, options.umask or 0)
     try:
-        loaded.run(kind(filesystem, mounted), options.mountpoint, fuse_options)
+        loaded.run(operations, options.mountpoint, fuse_options)
     except RuntimeError as error:
         if not answered:
             raise mountpoint.MountError(
@@ -96,20 +138,23 @@ def _run(
             ) from None
         # libfuse 3 calls it an error when a signal ends the mount, which it then takes away.
         log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
+    finally:
+        notify("STOPPING=1")
 
 
 def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
-    """Run ``ndicloudfs ARGUMENTS --ready-fd N`` in the background until it says it is ready.
+    """Run ``ndicloudfs`` with ``arguments`` in the background until it says that it is ready.
 
     The process survives the terminal. Answers whether the mount is ready, and what the process
     said: nothing when it is, else ``{"error": sentence, "code": exit code}``.
     """
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ndicloudfs", arguments[0]]
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as pipe, log_file.open("ab") as output:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ndicloudfs", *arguments, "--ready-fd", str(writer)],
+                [*command, f"--ready-fd={writer}", *arguments[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.rendering import iso_to_ns, pretty_json
+from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.values import DatasetRow
 from ndicloudfs.vfs.documents import Documents
 from ndicloudfs.vfs.files import Files
@@ -43,6 +44,9 @@ class Dataset(Directory):
             FILES_NAME: Files(self.ino, cache, row.id, self.mtime_ns),
         }
 
+    def scope(self) -> Scope:
+        return DatasetScope(self._row.id)
+
     def xattrs(self) -> dict[str, str]:
         return {
             "user.ndi.cloud_id": self._row.id,
@@ -70,6 +74,9 @@ class _Metadata(File):
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.FILE, len(self._bytes()), self._mtime_ns)
+
+    def scope(self) -> Scope:
+        return DatasetScope(self._dataset_id, Part.METADATA)
 
     def xattrs(self) -> dict[str, str]:
         return {

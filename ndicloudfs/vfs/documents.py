@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ndicloudfs.cache.index import DocumentRow
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import NotFound
 from ndicloudfs.cloud.values import is_cloud_id
 from ndicloudfs.vfs import names
@@ -60,6 +61,9 @@ class Documents(ClassFolders):
 
     def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
         super().__init__(parent, "documents", cache, dataset_id, mtime_ns)
+
+    def scope(self) -> Scope:
+        return DatasetScope(self._dataset_id, Part.DOCUMENTS)
 
     def child(self, name: str) -> Node | None:
         documents = self.documents_under(name)
@@ -127,6 +131,10 @@ class _DocumentClass(Directory):
         super().__init__(derive_ino(parent, documents.class_name), mtime_ns)
         self._documents = documents
 
+    def scope(self) -> Scope:
+        documents = self._documents
+        return DatasetScope(documents.dataset_id, Part.DOCUMENTS, documents.class_name)
+
     def xattrs(self) -> dict[str, str]:
         return {
             "user.ndi.class": self._documents.class_name,
@@ -135,7 +143,11 @@ class _DocumentClass(Directory):
 
     def entries(self) -> Iterator[Entry]:
         for stem, row in self._documents.every():
-            yield Entry(stem + names.JSON_SUFFIX, derive_ino(self.ino, row.id), Kind.FILE)
+            ino = derive_ino(self.ino, row.id)
+            attributes = None
+            if row.size is not None and self._documents.cache.bodies.fresh(row):
+                attributes = _attributes(ino, row, self.mtime_ns)
+            yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, attributes)
 
     def child(self, name: str) -> Node | None:
         if not name.endswith(names.JSON_SUFFIX):
@@ -165,9 +177,11 @@ class _Document(File):
         self._default_ns = default_ns
 
     def attributes(self) -> Attributes:
+        return _attributes(self.ino, self._row(), self._default_ns)
+
+    def scope(self) -> Scope:
         row = self._row()
-        mtime_ns = self._default_ns if row.mtime_ns is None else row.mtime_ns
-        return Attributes(self.ino, Kind.FILE, row.size or 0, mtime_ns)
+        return DatasetScope(self._dataset_id, Part.DOCUMENTS, row.class_name, row.id)
 
     def xattrs(self) -> dict[str, str]:
         return document_xattrs(self._dataset_id, self._row())
@@ -177,6 +191,11 @@ class _Document(File):
 
     def _row(self) -> DocumentRow:
         return self._cache.bodies.described(self._dataset_id, self._id)
+
+
+def _attributes(ino: int, row: DocumentRow, default_ns: int) -> Attributes:
+    mtime_ns = default_ns if row.mtime_ns is None else row.mtime_ns
+    return Attributes(ino, Kind.FILE, row.size or 0, mtime_ns)
 
 
 def document_xattrs(dataset_id: str, row: DocumentRow) -> dict[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.reader import ObjectReader
 from ndicloudfs.cache.rendering import FileLink
+from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import ObjectMissing
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.documents import UID_DIRECTORY, ClassFolders, DocumentClass, document_xattrs
@@ -31,6 +32,9 @@ class Files(ClassFolders):
     def __init__(self, parent: int, cache: LocalCache, dataset_id: str, mtime_ns: int) -> None:
         super().__init__(parent, "files", cache, dataset_id, mtime_ns)
 
+    def scope(self) -> Scope:
+        return DatasetScope(self._dataset_id, Part.FILES)
+
     def child(self, name: str) -> Node | None:
         if name == UID_DIRECTORY:
             return _Uids(self.ino, self._cache, self._dataset_id, self.mtime_ns)
@@ -44,6 +48,10 @@ class _FileClass(Directory):
     def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
         super().__init__(derive_ino(parent, documents.class_name), mtime_ns)
         self._documents = documents
+
+    def scope(self) -> Scope:
+        documents = self._documents
+        return DatasetScope(documents.dataset_id, Part.FILES, documents.class_name)
 
     def entries(self) -> Iterator[Entry]:
         # Only bodies say which documents have files.
@@ -77,6 +85,10 @@ class _FileFolder(Directory):
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.DIRECTORY, 0, self._document_ns())
+
+    def scope(self) -> Scope:
+        row = self._cache.bodies.described(self._dataset_id, self._id)
+        return DatasetScope(self._dataset_id, Part.FILES, row.class_name, self._id)
 
     def xattrs(self) -> dict[str, str]:
         row = self._cache.bodies.described(self._dataset_id, self._id)
@@ -172,6 +184,12 @@ class _DataFile(File):
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.FILE, self._size() or 0, self._mtime_ns)
+
+    def scope(self) -> Scope:
+        place = self._place
+        return DatasetScope(
+            place.dataset_id, Part.FILES, document_id=self._document_id, uid=place.uid
+        )
 
     def xattrs(self) -> dict[str, str]:
         place = self._place

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from hashlib import sha256
 
-from ndicloudfs.cloud.values import UNKNOWN_CLASS, is_cloud_id
+from ndicloudfs.cloud.values import UNKNOWN_CLASS, is_cloud_id, is_ndi_id
 
 MOST_BYTES = 255  # NAME_MAX of Linux and of FUSE
 JSON_SUFFIX = ".json"
@@ -82,6 +82,8 @@ def document_stem(ndi_id: str, document_id: str, *, first: bool) -> str:
 
     ``first``: no document of its class with the same ndi id has a smaller cloud id.
     """
+    if first and is_ndi_id(ndi_id):  # nearly all, and what follows takes 13 us
+        return ndi_id
     shown, recognizable = clean(ndi_id)
     if first and recognizable and cut(shown, JSON_SUFFIX) == ndi_id and not _reads_as_id(ndi_id):
         return ndi_id

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
+from ndicloudfs.cache.scope import Scope
+
 ROOT_INO = 1
 _NAMES_KEPT = 50_000  # about 20 MB
 # The kernel keeps names for a second; a walk comes back to a directory within a few.
@@ -49,11 +51,15 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a directory tells of a node in it."""
+    """What a directory tells of a node in it.
+
+    ``attributes``: what ``stat`` would tell, where that is known and costs nothing.
+    """
 
     name: str
     ino: int
     kind: Kind
+    attributes: Attributes | None = None
 
 
 class OpenFile(Protocol):
@@ -110,6 +116,10 @@ class Node(ABC):
     def xattrs(self) -> dict[str, str]:
         """Extended attributes: full name -> value."""
         return {}
+
+    def scope(self) -> Scope | None:
+        """What of the cloud is here and below; None where nothing is."""
+        return None
 
 
 class Directory(Node):

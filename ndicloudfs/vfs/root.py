@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from ndicloudfs.cache.catalog import Listing
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.scope import DatasetList, Everything, Scope
 from ndicloudfs.cloud.values import DatasetRow, Organization, is_cloud_id
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.control import CONTROL_NAME, Control
@@ -35,6 +36,9 @@ class Root(Directory):
             mounted_ns,
         )
         self._fixed: dict[str, Directory] = {PUBLISHED_NAME: published, CONTROL_NAME: control}
+
+    def scope(self) -> Scope:
+        return Everything()
 
     def entries(self) -> Iterator[Entry]:
         for name, organization in self._organizations.items().items():
@@ -80,6 +84,9 @@ class _Datasets(Directory):
         self._datasets = Shown(listing, lambda rows: _by_name(rows, frozenset({".", ".."})))
         self._belongs = belongs
         self._organization = organization
+
+    def scope(self) -> Scope:
+        return DatasetList("" if self._organization is None else self._organization.id)
 
     def xattrs(self) -> dict[str, str]:
         if self._organization is None:

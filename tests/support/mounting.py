@@ -54,11 +54,15 @@ class Machine:
             **self.account,
         }
 
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run ``ndicloudfs ARGUMENTS``."""
+    def run(
+        self, *arguments: str | Path, text: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``ndicloudfs ARGUMENTS``, with ``text`` on its standard input."""
         return subprocess.run(
             [sys.executable, "-m", "ndicloudfs", *map(str, arguments)],
             env=self.environment,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
@@ -83,8 +87,8 @@ class Machine:
 
     def log(self) -> str:
         """What background mounts have logged."""
-        file = self.home / ".local/state/ndicloudfs/log/mount.log"
-        return file.read_text() if file.exists() else ""
+        files = (self.home / ".local/state/ndicloudfs/log").glob("*.log*")
+        return "".join(file.read_text() for file in files)
 
     def close(self) -> None:
         """End what is still mounted."""

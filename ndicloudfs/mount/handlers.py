@@ -1,0 +1,47 @@
+"""What a mount does for each command of its control socket.
+
+To add a command, write a function that takes a ``Request`` and returns what the command answers,
+and name it in ``handlers``. A handler that takes long calls ``request.progress`` or
+``request.check`` now and then, which end it when nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.refresh import Refresh
+from ndicloudfs.cache.scope import Scope
+from ndicloudfs.cloud.values import Json
+from ndicloudfs.mount.control import Handler, Misused, Request
+from ndicloudfs.vfs.filesystem import FileSystem
+
+
+def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]:
+    """Every command of a mount by its name."""
+    handling = _Handlers(filesystem, cache)
+    return {
+        "ping": lambda _: {"pid": os.getpid()},
+        "refresh": handling.refresh,
+    }
+
+
+class _Handlers:
+    def __init__(self, filesystem: FileSystem, cache: LocalCache) -> None:
+        self._fs = filesystem
+        self._cache = cache
+
+    def refresh(self, request: Request) -> Json:
+        """Ask the server again for all that is known of ``path``; what has changed, in numbers."""
+        refresh = Refresh(
+            self._cache.catalog, self._cache.bodies, lambda done: request.progress(asdict(done))
+        )
+        return asdict(refresh.run(self._scope(request.text("path"))))
+
+    def _scope(self, path: str) -> Scope:
+        scope = self._fs.resolve(path).scope()
+        if scope is None:
+            raise Misused(f"{path} is made by the mount itself; there is nothing on the server")
+        return scope

@@ -1,0 +1,41 @@
+"""Listing a directory together with the attributes of what is in it (readdirplus of libfuse 3).
+
+Without it the kernel asks for each name that ``ls -l`` shows: 10,000 requests instead of 60 for a
+class of 10,000 documents. mfusepy can do without; this replaces the one method that it takes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import closing
+from typing import Any
+
+# libfuse's own numbers: enum fuse_readdir_flags, enum fuse_fill_dir_flags, FUSE_CAP_*.
+_READDIR_PLUS = 1
+_FILL_DIR_PLUS = 2
+# With it the kernel lists plainly until it sees that names are looked up one by one. Here an entry
+# comes with its attributes where they are known, and then they cost nothing.
+CAP_READDIRPLUS_AUTO = 1 << 14
+
+
+def fuse_class(module: Any) -> type[Any]:
+    """The class ``FUSE`` of mfusepy with a ``readdir`` that hands on attributes."""
+
+    def readdir_fuse_3(
+        self: Any, path: bytes, buf: Any, filler: Any, offset: int, fip: Any, flags: int
+    ) -> int:
+        del path
+        found = module.c_stat()
+        reference = ctypes.byref(found)
+        with closing(self.operations.listed(fip.contents.fh, offset)) as entries:
+            # The offset of an entry is that of the one behind it. With offsets of 0 libfuse before
+            # 3.17 does not hand on attributes; and it sends those it has no value for as they are.
+            for following, (name, attributes, whole) in enumerate(entries, offset + 1):
+                module.set_st_attrs(found, attributes, use_ns=True)
+                plus = _FILL_DIR_PLUS if whole and flags & _READDIR_PLUS else 0
+                encoded = name.encode(self.encoding, self.errors)
+                if filler(buf, encoded, reference, following, plus):
+                    break
+        return 0
+
+    return type("FUSE", (module.FUSE,), {"readdir_fuse_3": readdir_fuse_3})

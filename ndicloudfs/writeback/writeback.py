@@ -1,0 +1,218 @@
+"""The write-back of one account on one host: the one place that puts its parts together."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ndicloudfs.writeback.entries import Entry, Kind, Place, State
+from ndicloudfs.writeback.ids import new_ndi_id
+from ndicloudfs.writeback.journal import Journal
+from ndicloudfs.writeback.ownership import Ownership
+from ndicloudfs.writeback.parking import Parked, Parking
+from ndicloudfs.writeback.staging import Draft, Staging
+
+log = logging.getLogger(__name__)
+
+LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBackOptions:
+    """Where the journal and the bytes are: a folder that nothing else may delete from."""
+
+    folder: Path
+
+
+class WriteBack:
+    """Keeps what is written until the server has it. Used by any thread.
+
+    Every commit returns after its bytes and its journal entry are on the disk. Raises
+    JournalInUse where another process writes for this account on this host.
+    """
+
+    def __init__(
+        self,
+        options: WriteBackOptions,
+        host: str,
+        account: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder = options.folder / quote(host, safe="") / quote(account, safe="@")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._clock = clock
+        self._ownership = Ownership(self.folder / "owner")
+        try:
+            self._staging = Staging(self.folder / "staging")
+            self._journal = Journal(self.folder / "journal.sqlite", self._staging.remove, clock)
+        except BaseException:
+            self._ownership.release()
+            raise
+        self._rejected = Parking(self.folder / "rejected")
+        self._conflicts = Parking(self.folder / "conflicts")
+        self._woken = threading.Event()
+
+    # -- commits -----------------------------------------------------------------------------------
+
+    def stage(self) -> Draft:
+        """A new, empty file to write into; ``discard`` it in the end. Raises ENOSPC."""
+        return self._staging.draft()
+
+    def commit_document(self, place: Place, data: bytes, base: str) -> Entry:
+        """Keep a new body of a document.
+
+        ``base``: the fingerprint of the body that was edited, ``""`` for a document that is new.
+        """
+        self._staging.check_space()
+        return self._wake(self._journal.put_document(place, data, base, self._now_ns()))
+
+    def commit_deletion(self, place: Place, base: str) -> Entry:
+        """Keep that a document is to go; ``base`` is the fingerprint of what was seen of it."""
+        return self._wake(self._journal.put_deletion(place, base))
+
+    def commit_file(self, place: Place, name: str, draft: Draft, replaces_uid: str = "") -> Entry:
+        """Keep what is in ``draft`` now as file ``name`` of a document, under a uid of its own.
+
+        It takes the place of the file ``replaces_uid``, where one is given. Writing into the draft
+        may go on; what follows needs another commit.
+        """
+        uid = new_ndi_id()
+        size = self._staging.freeze(draft, uid)
+        try:
+            entry = self._journal.put_file(place, name, uid, size, replaces_uid, self._now_ns())
+        except BaseException:
+            self._staging.remove(uid)
+            raise
+        finally:
+            self._staging.settled(uid)
+        return self._wake(entry)
+
+    def commit_file_name(self, place: Place, uid: str, name: str, size: int) -> Entry:
+        """Keep that a file of a document, pending or not, has another name."""
+        return self._wake(self._journal.put_file_name(place, uid, name, size))
+
+    def commit_detachment(self, place: Place, name: str, uid: str) -> Entry:
+        """Keep that a document is to name a file no longer."""
+        return self._wake(self._journal.put_detachment(place, name, uid))
+
+    def commit_document_name(self, generation: int, name: str) -> Entry | None:
+        """Keep that a pending document is written under another name (without ``.json``)."""
+        return self._journal.put_name(generation, name)
+
+    def create_dataset(self, organization_id: str, name: str) -> Entry:
+        """Keep that there is to be a dataset; until the server has made it, it has an id of ours.
+
+        ``dataset_id`` turns that id into the real one, once there is one.
+        """
+        local_id = LOCAL_PREFIX + new_ndi_id()
+        entry = Entry(local_id, organization_id, "", "", kind=Kind.DATASET, name=name)
+        return self._wake(self._journal.put_dataset(entry, json.dumps({"name": name}).encode()))
+
+    def change_dataset(
+        self, dataset_id: str, fields: Mapping[str, Any], base: Mapping[str, Any]
+    ) -> Entry:
+        """Keep new values of some fields of a dataset; ``base``: those they had before."""
+        body = json.dumps({"fields": dict(fields), "base": dict(base)}).encode()
+        entry = Entry(dataset_id, "", "", "", kind=Kind.DATASET_CHANGE)
+        return self._wake(self._journal.put_dataset(entry, body))
+
+    def delete_dataset(self, dataset_id: str, organization_id: str = "") -> Entry:
+        """Keep that a dataset is to go."""
+        entry = Entry(dataset_id, organization_id, "", "", kind=Kind.DATASET_DELETION)
+        return self._wake(self._journal.put_dataset(entry, b"{}"))
+
+    def make_class(self, dataset_id: str, class_name: str) -> None:
+        """Keep a class folder until a document is in it."""
+        self._journal.put_class(dataset_id, class_name)
+
+    def remove_class(self, dataset_id: str, class_name: str) -> None:
+        """Keep a class folder no longer."""
+        self._journal.remove_class(dataset_id, class_name)
+
+    def reject(self, name: str, data: bytes, reason: str) -> Path:
+        """Keep bytes that cannot be taken in ``rejected/``, with the reason beside them."""
+        return self._rejected.put(name, data, reason)
+
+    # -- the overlay: what the tree shows over what the server lists -------------------------------
+
+    def pending_in(self, dataset_id: str) -> bool:
+        """Whether there is anything about a dataset at all; asks nobody."""
+        return self._journal.pending_in(dataset_id)
+
+    def documents(self, dataset_id: str, class_name: str) -> list[Entry]:
+        """The newest entry, a body or a deletion, of each document of a class that has one."""
+        return self._journal.documents(dataset_id, class_name)
+
+    def document(self, place: Place) -> Entry | None:
+        """The newest entry, a body or a deletion, of one document."""
+        return self._journal.document(place)
+
+    def classes(self, dataset_id: str) -> set[str]:
+        """The classes that somebody made a folder of, or wrote a document of."""
+        return self._journal.classes(dataset_id)
+
+    def body(self, entry: Entry) -> bytes | None:
+        """The bytes that were written; None where the entry has left the journal meanwhile."""
+        return self._journal.body(entry.generation)
+
+    def files(self, place: Place) -> list[Entry]:
+        """The attachments and detachments of a document, in order."""
+        return self._journal.files(place)
+
+    def staged(self, uid: str) -> Path | None:
+        """Where the bytes of an object are that is not known to be on the server."""
+        path = self._staging.path(uid)
+        return path if path.exists() else None
+
+    def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
+        """Ndi id and cloud id of a document that was written here under ``name``."""
+        return self._journal.alias(dataset_id, class_name, name)
+
+    def dataset_id(self, dataset_id: str) -> str:
+        """The id that the server knows a dataset by, for one that was made here."""
+        return self._journal.dataset(dataset_id)
+
+    def datasets(self, organization_id: str) -> list[Entry]:
+        """The datasets of an organization that were made here and are not on the server yet."""
+        return [
+            entry
+            for entry in self._journal.about_datasets()
+            if entry.kind is Kind.DATASET and entry.organization_id == organization_id
+        ]
+
+    # -- the queue ---------------------------------------------------------------------------------
+
+    def queue(self, dataset_id: str = "") -> list[Entry]:
+        """What the server does not have yet, in order; of one dataset where it is given."""
+        return self._journal.all(dataset_id)
+
+    def totals(self) -> dict[State, int]:
+        """How many entries there are of each state."""
+        return self._journal.totals()
+
+    def rejected(self) -> list[Parked]:
+        """What is in ``rejected/``."""
+        return list(self._rejected.all())
+
+    def conflicts(self) -> list[Parked]:
+        """What is in ``conflicts/``."""
+        return list(self._conflicts.all())
+
+    def close(self) -> None:
+        """Stop and let the next process have the journal; the queue stays for it."""
+        self._journal.close()
+        self._ownership.release()
+
+    def _wake(self, entry: Entry) -> Entry:
+        self._woken.set()
+        return entry
+
+    def _now_ns(self) -> int:
+        return int(self._clock() * 1e9)
