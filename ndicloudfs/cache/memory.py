@@ -103,7 +103,11 @@ class Memory:
         on its way from now on.
         """
         with self._lock:
-            fresh = self._begin(shelf, wanted)
+            missing = [number for number in wanted if number not in shelf.pieces]
+            if len(wanted) > len(needed) and missing:
+                # One range, over what is at hand already: fewer round trips are worth more.
+                missing = list(range(missing[0], missing[-1] + 1))
+            fresh = self._begin(shelf, missing)
             pieces = list(dict.fromkeys(shelf.pieces[number] for number in needed))
             for piece in pieces:
                 piece.pins += 1
@@ -112,7 +116,7 @@ class Memory:
     def begin(self, shelf: Shelf, numbers: Iterable[int]) -> list[Piece]:
         """Pieces for those of ``numbers`` that are neither at hand nor coming, for the caller."""
         with self._lock:
-            return self._begin(shelf, numbers)
+            return self._begin(shelf, (n for n in numbers if n not in shelf.pieces))
 
     def known(self, shelf: Shelf, numbers: Iterable[int]) -> bool:
         """Whether all of ``numbers`` are at hand or coming."""
@@ -159,10 +163,10 @@ class Memory:
         piece.arrival.set_exception(error)
 
     def _begin(self, shelf: Shelf, numbers: Iterable[int]) -> list[Piece]:
-        wanted = (number for number in numbers if number not in shelf.pieces)
-        fresh = [Piece(shelf, run) for run in runs(wanted)]
+        fresh = [Piece(shelf, run) for run in runs(numbers)]
         for piece in fresh:
-            shelf.pieces.update(dict.fromkeys(piece.numbers, piece))
+            for number in piece.numbers:
+                shelf.pieces.setdefault(number, piece)
         self._coming += len(fresh)
         return fresh
 
@@ -191,13 +195,13 @@ def cut(pieces: Sequence[Piece], start: int, stop: int) -> bytes:
     return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
 
-def runs(numbers: Iterable[int]) -> Iterator[range]:
-    """Ascending numbers as runs without a gap that lie in one file of blocks each."""
+def runs(numbers: Iterable[int], gap: int = 0) -> Iterator[range]:
+    """Ascending numbers as runs that lie in one file of blocks each, over gaps up to ``gap``."""
     start = stop = None
     for number in numbers:
         if start is None or stop is None:
             start = stop = number
-        elif number != stop or number % BLOCKS == 0:
+        elif number > stop + gap or number // BLOCKS != start // BLOCKS:
             yield range(start, stop)
             start = number
         stop = number + 1

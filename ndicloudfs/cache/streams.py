@@ -6,8 +6,8 @@ Several streams are followed in each open file, since an HDF5 reader goes throug
 in turns. A read that goes on where a stream stands makes its window grow, to twice as far as it has
 come; a read elsewhere begins a new stream, which has no window until it goes on.
 
-A read that goes on nowhere, but near one that has just missed, is a look at scattered metadata:
-the whole neighbourhood is worth one range.
+Reads that go on nowhere, but stay in one neighbourhood, are looks at scattered metadata: the whole
+neighbourhood is worth one range. So is a whole file that is no larger than one range may be.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ FIRST_WINDOW = 8  # blocks
 FIRST_RUN = 4  # blocks of the first range ahead; each further one is twice as long, up to a file
 STREAMS = 4
 # The kernel sends two requests at a time, and the second may come first: as far away as it is long.
-NEARBY = 2  # blocks, at least
+NEARBY = 1  # blocks, at least
 # One read behind another may be chance: it is for every tenth of reads at random places of 16 MiB.
 IN_ORDER = 2  # reads
 # Who begins at the beginning is likely to go on, and all but certain to when it asks for this much
 # at once, as the kernel does for `dd` and `cp`.
 LARGE_READ = 4  # blocks
-# Blocks of a neighbourhood. With it, opening an HDF5 file takes 5 ranges instead of 20; for reads
-# of 64 KiB at random places of 256 MiB it adds half a byte per byte asked (scripts/bench random).
-NEIGHBOURHOOD = 8
-MISSES_KEPT = 2
+NEIGHBOURHOOD = 8  # blocks
+# Of the last reads this many must have been in the neighbourhood: opening an HDF5 file then takes
+# 5 ranges and not 20, and reads at random places of 16 MiB fetch nothing for it (one in 40 does).
+LOOKS = 2
+LOOKS_KEPT = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +56,7 @@ class Streams:
     def __init__(self, blocks: int) -> None:
         self._blocks = blocks
         self._streams: list[Stream] = []  # the one used last at the end
-        self._misses: deque[int] = deque(maxlen=MISSES_KEPT)
+        self._looks: deque[int] = deque(maxlen=LOOKS_KEPT)  # neighbourhoods of the last reads
 
     @property
     def in_order(self) -> int:
@@ -64,6 +65,7 @@ class Streams:
 
     def follow(self, needed: range) -> tuple[Stream, bool]:
         """The stream that a read of ``needed`` belongs to, and whether it is a new one."""
+        self._looks.append(needed.start // NEIGHBOURHOOD * NEIGHBOURHOOD)
         for stream in reversed(self._streams):
             near = max(NEARBY, len(needed))
             if stream.next - near <= needed.start <= stream.next + near:
@@ -106,8 +108,9 @@ class Streams:
 
     def neighbourhood(self, needed: range) -> range:
         """What to fetch for a read of ``needed`` that misses and is not in order."""
+        if self._blocks <= BLOCKS and len(self._looks) > 1:
+            return range(self._blocks)
         first = needed.start // NEIGHBOURHOOD * NEIGHBOURHOOD
         around = range(first, min(first + NEIGHBOURHOOD, self._blocks))
-        again = first in self._misses
-        self._misses.append(first)
+        again = self._looks.count(first) > LOOKS
         return around if again and needed.stop <= around.stop else needed
