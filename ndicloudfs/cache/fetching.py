@@ -183,9 +183,9 @@ class Fetcher:
             raise SizeChanged(
                 f"File {file.uid} has {got.total} bytes now, not {file.size}; open it again"
             )
-        if got.total != file.size or len(got.data) != length:
+        if got.total != file.size or got.placed != length:
             raise BadAnswer(
-                f"File {file.uid}: the object store sent {len(got.data)} of {length} bytes"
+                f"File {file.uid}: the object store sent {got.placed} of {length} bytes"
                 f" at {start}, of {got.total} in all instead of {file.size}"
             )
 

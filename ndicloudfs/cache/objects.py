@@ -116,7 +116,7 @@ class Objects:
                     )
             if len(got.data) != min(length, got.total):
                 raise BadAnswer(f"File {uid}: the object store sent {len(got.data)} bytes")
-            self._fetcher.put_first(ObjectFile(dataset_id, uid, got.total), bytes(got.data))
+            self._fetcher.put_first(ObjectFile(dataset_id, uid, got.total), got.data)
             self._index.put_object_size(dataset_id, uid, got.total, verified=True)
             return got.total
 

@@ -191,8 +191,10 @@ class Store:
         """The file under ``key``, an empty one where there was none; None where it cannot be."""
 
         def add() -> str | None:
-            self._cache.add(key, _NewFile(), tag=_FILE)
-            return self._file_name(key)
+            with self._cache.transact():
+                self._make_room(HEAD)
+                self._cache.add(key, _NewFile(), tag=_FILE)
+                return self._file_name(key)
 
         name = self.run(add, None)
         return None if name is None else self.folder / name

@@ -29,9 +29,9 @@ IN_ORDER = 2  # reads
 LARGE_READ = 4  # blocks
 NEIGHBOURHOOD = 8  # blocks
 # Of the last reads this many must have been in the neighbourhood: opening an HDF5 file then takes
-# 5 ranges and not 20, and reads at random places of 16 MiB fetch nothing for it (one in 40 does).
+# 5 ranges and not 20, and reads at random places of 16 MiB fetch nothing for it (one in 80 does).
 LOOKS = 2
-LOOKS_KEPT = 5
+LOOKS_KEPT = 4
 
 
 @dataclass(slots=True, eq=False)

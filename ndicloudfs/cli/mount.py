@@ -38,12 +38,16 @@ log = logging.getLogger(__name__)
     *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
     *("shutdown-timeout", "log-level", "log-file"),
 )
+@click.option(
+    "--offline", is_flag=True, help="Never use the network: show what is remembered and cached."
+)
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
+    offline: bool,
     verbose: bool,
     ready_fd: int | None,
     **given: Any,
@@ -69,7 +73,9 @@ def mount(
         raise Failure(f"The cache folder {cache_folder} lies inside the mount point {target}")
     options = server.MountOptions(
         mountpoint=target,
-        cache=CacheOptions(cache_folder, values.of("cache-size"), values.of("metadata-ttl")),
+        cache=CacheOptions(
+            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), offline
+        ),
         allow_other=parsed.allow_other,
         source=places[0] if len(places) == 2 else "",
         uid=parsed.uid,
@@ -84,9 +90,8 @@ def mount(
     points.clear_dead(target)
     points.check(target)
     who = who_asks(values)
-    _start(
-        _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target)), log_file
-    )
+    arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
+    _start(["mount", *(["--offline"] if offline else []), *arguments], log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)
@@ -114,7 +119,7 @@ def _arguments(
     }
     flags = [f"{settings.BY_PARAMETER[name].flag}={value}" for name, value in own.items()]
     options = [f"-o{text}" for text in fuse_options]
-    return ["mount", "--foreground", *options, *flags, "--", *places]
+    return ["--foreground", *options, *flags, "--", *places]
 
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:

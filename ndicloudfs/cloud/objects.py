@@ -50,6 +50,7 @@ class Objects:
         self._schemes = {"https", urlsplit(config.url).scheme}
         self._session = session
         self._clock = clock
+        self._origin = ""  # of the last URL
 
     def check(self, url: str) -> None:
         """Raise BadAnswer for a URL that is not safe to open.
@@ -67,14 +68,22 @@ class Objects:
                 "https, or holds credentials); report it to the people who run the server"
             )
 
+    def sign_of_life(self) -> None:
+        """Make sure that the object store answers at all, where it has been used before.
+
+        Raises Unreachable or TimedOut.
+        """
+        if self._origin:
+            self._session.sign_of_life(self._origin)
+
     def read(
         self, url: str, start: int, length: int, into: memoryview | None = None
     ) -> ObjectRange:
         """``length`` >= 1 bytes of an object from ``start`` >= 0, fewer only at its end.
 
         At or behind the end there are no bytes, but the total is given. With ``into``, which has
-        room for all of them, they are put there, and the answer holds that part of it; after an
-        error there may be anything. Raises UrlExpired, ObjectMissing, BadAnswer when other bytes
+        room for all of them, they are put there and nowhere else; after an error there may be
+        anything. Raises UrlExpired, ObjectMissing, BadAnswer when other bytes
         come than were asked for, and the errors of every call.
         """
         if start < 0 or length < 1:
@@ -133,6 +142,7 @@ class Objects:
         self, method: str, url: str, headers: dict[str, str], body: _Upload | None = None
     ) -> Request:
         self.check(url)
+        self._origin = urljoin(url, "/")
         return Request(
             method=method,
             url=url,
@@ -242,6 +252,8 @@ def _partial(request: Request, answer: Answer, start: int, length: int) -> Objec
         raise _bad(request, answer, f"bytes {first} to {last} instead of {length} from {start}")
     if len(answer.body) != last - first + 1:
         raise _bad(request, answer, f"other than the {last - first + 1} bytes it promised")
+    if isinstance(answer.body, memoryview):
+        return ObjectRange(b"", start, total, placed=len(answer.body))
     return ObjectRange(answer.body, start, total)
 
 
@@ -249,7 +261,7 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
     """The range out of a whole object, where that costs no more than SLACK bytes for nothing."""
     if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise _bad(request, answer, "a packed object instead of a part")
-    body, announced = answer.body, answer.headers.get("Content-Length", "").strip()
+    body, announced = bytes(answer.body), answer.headers.get("Content-Length", "").strip()
     wanted = min(start + length, length + SLACK)
     if announced.isascii() and announced.isdigit():
         total = int(announced[:18])
@@ -267,7 +279,7 @@ def _put(part: ObjectRange, into: memoryview | None) -> ObjectRange:
     if into is None:
         return part
     into[: len(part.data)] = part.data
-    return replace(part, data=into[: len(part.data)])
+    return replace(part, data=b"", placed=len(part.data))
 
 
 def _behind_the_end(request: Request, answer: Answer, start: int) -> ObjectRange:

@@ -69,7 +69,7 @@ def in_order(bodies: Iterable[Json]) -> list[str]:
 def content(cloud: NdiCloud, dataset_id: str, uid: str) -> bytes:
     detail = cloud.files.detail(dataset_id, uid)
     assert detail.url is not None
-    return bytes(cloud.objects.read(detail.url, 0, max(detail.size or 0, 1)).data)
+    return cloud.objects.read(detail.url, 0, max(detail.size or 0, 1)).data
 
 
 def digests(objects: Iterable[ObjectToLoad]) -> dict[str, str]:
