@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 )
 @settings.flags(
     *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
-    *("shutdown-timeout", "log-level", "log-file"),
+    *("metrics", "shutdown-timeout", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -76,6 +76,7 @@ def mount(
         gid=parsed.gid,
         umask=parsed.umask,
         no_exec=parsed.no_exec,
+        metrics_port=values.of("metrics"),
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:

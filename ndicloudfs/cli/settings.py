@@ -171,6 +171,10 @@ SETTINGS = (
         "How long listings are believed before they are refreshed in the background.",
     ),
     Setting(
+        *("metrics", PORT, None, "none", "NDICLOUDFS_METRICS"),
+        "Port of this machine at which Prometheus finds the figures of a mount.",
+    ),
+    Setting(
         *("shutdown-timeout", SECONDS, SHUTDOWN_TIMEOUT, f"{SHUTDOWN_TIMEOUT:g}"),
         "NDICLOUDFS_SHUTDOWN_TIMEOUT",
         "How long a mount that is told to end goes on uploading; the rest stays queued.",
