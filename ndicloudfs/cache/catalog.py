@@ -18,8 +18,10 @@ from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
-from ndicloudfs.cache.flight import SingleFlight, Uplink
+from ndicloudfs.cache.changes import Changes
+from ndicloudfs.cache.flight import SingleFlight, settled
 from ndicloudfs.cache.index import DocumentRow, Index
+from ndicloudfs.cache.uplink import Uplink
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import (
     BadAnswer,
@@ -42,6 +44,8 @@ PAGES_IN_PARALLEL = 4  # section 8.4: 3 to 6 are in use, more was called risky
 # What is older (s) than this is only served where nothing newer can be had: somebody who comes
 # back after a night must not see yesterday's state first.
 TOO_OLD = 3600.0
+# s: so long a reader waits for the newer state; then the old one serves.
+OLD_PATIENCE = 1.5
 _MOST_PAGES = 1000  # no dataset has a million documents; a server that repeats itself ends here
 _ORGANIZATIONS = "organizations"
 _PUBLISHED = "published"
@@ -58,6 +62,7 @@ class Upstream:
     pool: ThreadPoolExecutor
     stopping: threading.Event  # the mount goes away: long work ends early
     clock: Callable[[], float]
+    changes: Changes
     ttl: float  # seconds for which what was fetched is believed
     patience: float  # seconds for which a reader waits for what another one is fetching
 
@@ -68,16 +73,36 @@ class Upstream:
 
     def call(self, work: Callable[[], Item]) -> Item:
         """Run ``work``, which talks to the API; raises ``Unreachable`` once the mount ends."""
-        if self.stopping.is_set():
-            raise Unreachable("The mount is ending; nothing more is fetched")
         return self.uplink.call(work)
+
+    def try_first(self, fetch: Callable[[], object], what: str) -> bool:
+        """Fetch ``what`` before what is known of it is shown, if that can be done soon.
+
+        Where the server is slow or away, what is known goes on serving and it comes later. Tells
+        whether it came. Raises what trying again will not help.
+        """
+        if self.uplink.down is not None:
+            return False
+        try:
+            job = self.pool.submit(fetch)
+        except RuntimeError:  # the mount is going away
+            return False
+        try:
+            if settled(job, OLD_PATIENCE):
+                job.result()
+                return True
+        except CloudError as error:
+            if not error.retryable:
+                raise
+            log.info("%s could not be refreshed, the old state goes on serving: %s", what, error)
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Item]):
-    """The whole of a list; ``version`` (epoch s) changes whenever ``items`` may have."""
+    """The whole of a list; ``version`` changes whenever ``items`` may have."""
 
-    version: float
+    version: int
     items: tuple[Item, ...]
 
 
@@ -109,22 +134,18 @@ class Catalog:
         and ``NotSignedIn``, and what keeps the server away where nothing is remembered.
         """
         key = _PUBLISHED if self.anonymous else _ORGANIZATIONS
-        try:
-            if self.anonymous:
-                self._fetch_datasets(_PUBLISHED, None)
-            else:
-                self._fetch_organizations()
-        except CloudError as error:
-            if not error.retryable or self._index.fetched_at(key) is None:
-                raise
-            log.warning("the server is away, showing what is remembered: %s", error)
+        fetch = self._fetch_published if self.anonymous else self._fetch_organizations
+        if self._index.fetched_at(key) is None:
+            fetch()
+        elif not self._up.try_first(fetch, key):
+            log.warning("the server is away or slow, showing what is remembered")
 
     # Organizations and datasets
 
     def organizations(self) -> Listing[Organization]:
         """The organizations of the account, by id; none for an anonymous one."""
         if self.anonymous:
-            return Listing(0.0, ())
+            return Listing(0, ())
         self._known(_ORGANIZATIONS, self._fetch_organizations)
         return self._listing(_ORGANIZATIONS, self._index.organizations)
 
@@ -136,7 +157,7 @@ class Catalog:
 
     def published(self) -> Listing[DatasetRow]:
         """All published datasets, by id."""
-        self._known(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+        self._known(_PUBLISHED, self._fetch_published)
         return self._listing(_PUBLISHED, lambda: self._index.datasets(_PUBLISHED))
 
     def dataset(self, dataset_id: str) -> DatasetRow | None:
@@ -226,9 +247,9 @@ class Catalog:
             self._know_class(dataset_id, class_name)
         return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
 
-    def forget_documents(self, dataset_id: str, ids: list[str]) -> None:
-        """Take documents out that the server no longer has."""
-        self._index.remove_documents(dataset_id, ids)
+    def forget_documents(self, dataset_id: str, ids: list[str], tick: int) -> None:
+        """Take documents out that the server did not have when it was asked after ``tick``."""
+        self._up.changes.tell(dataset_id, self._index.remove_documents(dataset_id, ids, tick))
 
     # Again, whatever its age. Each tells whether there was anything to renew.
 
@@ -243,7 +264,7 @@ class Catalog:
 
     def renew_published(self) -> bool:
         """Fetch the published datasets again, where they are known."""
-        return self._renew(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+        return self._renew(_PUBLISHED, self._fetch_published)
 
     def renew_fields(self, dataset_id: str) -> bool:
         """Fetch dataset detail again, where it is known."""
@@ -320,18 +341,14 @@ class Catalog:
 
             self._up.flight.run(key, first)
         elif self._up.age(fetched_at) > max(TOO_OLD, self._up.ttl):
-            try:
-                self._up.flight.run(key, fetch)
-            except CloudError as error:
-                # Without a token that is still good, the cache is all there is until a login.
-                if not error.retryable and not isinstance(error, NotSignedIn):
-                    raise
-                log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
+            # Without a token that is still good, the cache is all there is until a login.
+            with suppress(NotSignedIn):
+                self._up.try_first(lambda: self._up.flight.run(key, fetch), key)
         elif self._up.age(fetched_at) > self._up.ttl:
             self._in_background(key, fetch)
 
     def _listing(self, key: str, load: Callable[[], list[Item]]) -> Listing[Item]:
-        version = self._index.fetched_at(key) or 0.0
+        version = self._index.version(key)
         held = self._listings.get(key)
         if held is None or held.version != version:
             # Loaded after the version was read: at worst it is loaded once more than needed.
@@ -339,6 +356,8 @@ class Catalog:
         return held
 
     def _in_background(self, key: str, fetch: Callable[[], None]) -> None:
+        if self._up.uplink.down is not None:
+            return
         now = self._up.clock()
         with self._lock:
             asked = self._asked_again.get(key, float("-inf"))
@@ -359,6 +378,9 @@ class Catalog:
         user = self._up.call(self._up.cloud.account.user)
         self._index.replace_organizations(_ORGANIZATIONS, user.organizations, self._up.clock())
 
+    def _fetch_published(self) -> None:
+        self._fetch_datasets(_PUBLISHED, None)
+
     def _fetch_datasets(self, key: str, organization_id: str | None) -> None:
         datasets = self._up.cloud.datasets
         if organization_id is None:
@@ -375,7 +397,10 @@ class Catalog:
             if entry.size is not None and entry.uploaded is not False
         ]
         key = _detail_key(dataset_id)
+        known = self._index.dataset_fields(dataset_id)
         self._index.put_detail(key, dataset_id, detail.fields, sizes, self._up.clock())
+        if known not in (None, detail.fields):
+            self._up.changes.tell(dataset_id)
 
     def _fetch_classes(self, key: str, dataset_id: str) -> None:
         try:
@@ -397,56 +422,51 @@ class Catalog:
         """List one class by a query, or by listing the whole dataset where that is no dearer."""
         counts = dict(self.classes(dataset_id).items)
         expected = counts.get(class_name, 0)
-        started = self._up.clock()
+        since, now = self._index.tick(), self._up.clock()
         if self.anonymous or class_name == UNKNOWN_CLASS or 2 * expected > sum(counts.values()):
             self._crawl(dataset_id)
-            self._index.mark(key, started)  # a class that is counted and has no rows: all there is
+            self._index.mark(key, now)  # a class that is counted and has no rows: all there is
             return
         condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
         self._fetch_pages(
             dataset_id,
-            started,
             lambda page: self._up.cloud.documents.query(dataset_id, condition, page, PAGE_SIZE),
         )
-        if self._index.count_seen(dataset_id, started, class_name) < expected:
+        if self._index.count_seen(dataset_id, since, class_name) < expected:
             self._crawl(dataset_id)
-            self._index.mark(key, started)
+            self._index.mark(key, now)
         else:
-            self._index.finish_class(key, dataset_id, class_name, started)
+            gone = self._index.finish_class(key, dataset_id, class_name, since, now)
+            self._up.changes.tell(dataset_id, gone)
 
     def _crawl(self, dataset_id: str) -> None:
         """List every document of the dataset, one page in memory at a time."""
 
         def crawl() -> None:
-            started = self._up.clock()
+            since, now = self._index.tick(), self._up.clock()
             total = self._fetch_pages(
                 dataset_id,
-                started,
                 lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
             )
-            if self._index.count_seen(dataset_id, started) < total:
+            if self._index.count_seen(dataset_id, since) < total:
                 # Pages have no fixed order (section 5.1): rows that moved between two of them
                 # meanwhile are found by looking once more.
                 self._fetch_pages(
                     dataset_id,
-                    started,
                     lambda page: self._up.cloud.documents.page(dataset_id, page, PAGE_SIZE),
                 )
-            self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, started)
+            gone = self._index.finish_dataset(_class_key(dataset_id, ""), dataset_id, since, now)
+            self._up.changes.tell(dataset_id, gone)
 
         self._up.flight.run(f"crawl/{dataset_id}", crawl)
 
-    def _fetch_pages(
-        self, dataset_id: str, started: float, fetch: Callable[[int], SummaryPage]
-    ) -> int:
-        """Put all pages into the index, several at a time; the number of documents announced.
-
-        Rows are marked as seen at ``started``, whatever the clock does meanwhile.
-        """
+    def _fetch_pages(self, dataset_id: str, fetch: Callable[[int], SummaryPage]) -> int:
+        """Put all pages into the index, several at a time; the number of documents announced."""
 
         def store(number: int) -> SummaryPage:
+            tick = self._index.tick()
             page = self._up.call(lambda: fetch(number))
-            self._index.put_summaries(dataset_id, page.documents, started)
+            self._index.put_summaries(dataset_id, page.documents, tick)
             return page
 
         first = store(1)
@@ -485,9 +505,10 @@ class Catalog:
         query = self._up.cloud.documents.query
 
         def ask() -> int:
+            tick = self._index.tick()
             page = self._up.call(lambda: query(dataset_id, condition, 1, PAGE_SIZE))
             found = [row for row in page.documents if row.ndi_id in ("", ndi_id)]
-            self._index.put_summaries(dataset_id, found, self._up.clock())
+            self._index.put_summaries(dataset_id, found, tick)
             return len(found)
 
         count = self._up.flight.run(f"ndi/{dataset_id}/{ndi_id}", ask)

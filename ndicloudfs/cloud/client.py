@@ -46,7 +46,7 @@ class NdiCloud:
         self.config = config
         self._transport = Transport(config, http or new_http(), monotonic)
         self.traffic = Traffic(monotonic)
-        session = Session(
+        self._session = session = Session(
             config,
             self._transport,
             self.traffic,
@@ -62,6 +62,13 @@ class NdiCloud:
         self.datasets = Datasets(api)
         self.documents = Documents(api, self.objects)
         self.files = Files(api, self.objects)
+
+    def sign_of_life(self) -> None:
+        """Make sure that the server answers a question that costs it nothing, whatever it says.
+
+        Raises Unreachable or TimedOut.
+        """
+        self._session.sign_of_life(self.config.url + "/datasets/published?page=1&pageSize=1")
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from ndicloudfs.cloud.transport import Answer, Request, Transport
 
 MAX_RETRIES = 3
 FIRST_PAUSE = 0.25  # s
+SIGN_OF_LIFE_BUDGET = 20.0  # s
 MAX_RETRY_AFTER = 20.0  # s; a longer wish of the server is cut to this
 
 SERVICE = "NDI Cloud"
@@ -129,6 +131,20 @@ class Session:
             )
 
         return self.retrying(attempt, request, idempotent=call.idempotent, deadline=deadline)
+
+    def sign_of_life(self, url: str) -> None:
+        """Make sure that the server of ``url`` answers at all. Raises Unreachable or TimedOut."""
+        request = Request(
+            method="GET",
+            url=url,
+            name="a sign of life",
+            service=SERVICE,
+            advice=ADVICE,
+            headers={"X-Request-ID": str(uuid.uuid4()), "Connection": "close"},
+        )
+        deadline = self._monotonic() + SIGN_OF_LIFE_BUDGET
+        with suppress(BadAnswer):  # also that is an answer
+            self.exchange(request, "sign of life", deadline, lambda _: 0)
 
     def exchange(
         self,

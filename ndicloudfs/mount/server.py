@@ -132,7 +132,7 @@ def _run(
         ready()
         notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
-    operations = kind(filesystem, mounted, options.umask or 0)
+    operations = kind(filesystem, mounted, loaded.caller, options.umask or 0)
     try:
         loaded.run(operations, options.mountpoint, fuse_options)
     except RuntimeError as error:

@@ -88,10 +88,24 @@ def test_a_verified_size_is_not_replaced_by_a_stated_one(tmp_path: Path) -> None
 def test_the_files_of_a_document_go_with_it(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     summary = Summary("a" * 24, "", "subject", "")
-    index.put_bodies("d", [BodyFacts(summary, 10, None, (FileLink("a.bin", "u"),))], 1.0)
+    index.put_bodies("d", [BodyFacts(summary, 10, None, (FileLink("a.bin", "u"),))], 1, 1.0)
     assert index.files("d", summary.id) == [FileLink("a.bin", "u")]
-    index.remove_documents("d", [summary.id])
+    index.remove_documents("d", [summary.id], 1)
     assert index.files("d", summary.id) == []
+    index.close()
+
+
+def test_an_answer_that_comes_late_changes_nothing_that_a_newer_one_has_said(
+    tmp_path: Path,
+) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    older, newer = index.tick(), index.tick()
+    moved = Summary("a" * 24, "", "treatment", "")
+    index.put_summaries("d", [moved], newer)
+    index.put_summaries("d", [Summary("a" * 24, "", "subject", "")], older)
+    assert [row.id for row in index.every_document_of_class("d", "treatment")] == [moved.id]
+    assert index.finish_class("key", "d", "treatment", newer, 0.0) == []
+    assert [row.id for row in index.every_document_of_class("d", "treatment")] == [moved.id]
     index.close()
 
 
