@@ -23,6 +23,8 @@ COMMANDS = {
     "mount": "mount",
     "umount": "mount",
     "refresh": "freshness",
+    "prefetch": "freshness",
+    "cache": "cache",
     "config": "config",
     "sandbox": "sandbox",
 }
