@@ -23,7 +23,7 @@ COMMANDS = {
     "mount": "mount",
     "umount": "mount",
     "refresh": "freshness",
-    "prefetch": "freshness",
+    "prefetch": "prefetching",
     "cache": "cache",
     "config": "config",
     "sandbox": "sandbox",
