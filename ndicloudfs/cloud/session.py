@@ -149,12 +149,13 @@ class Session:
         template: str,
         deadline: float | None,
         how_much: Callable[[int], int] | None = None,
+        into: memoryview | None = None,
     ) -> Answer:
         """One exchange of the transport, with its line in the log."""
         started = self._monotonic()
         status: int | str = "failed"
         try:
-            answer = self._transport.exchange(request, deadline, how_much)
+            answer = self._transport.exchange(request, deadline, how_much, into)
             status = answer.status
             return answer
         finally:
