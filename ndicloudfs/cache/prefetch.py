@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
+from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.bodies import Bodies
 from ndicloudfs.cache.catalog import Catalog
 from ndicloudfs.cache.index import DocumentRow
-from ndicloudfs.cache.objects import ObjectFile, Objects
+from ndicloudfs.cache.memory import ObjectFile
+from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.scope import DatasetScope, Part
 from ndicloudfs.cloud.errors import (
     CloudError,
@@ -167,7 +169,7 @@ class Prefetch:
                 if file is None:
                     continue
                 self.done.bytes_total += file.size - size
-                left[file] = self._objects.parts(file)
+                left[file] = -(-file.size // (BLOCKS * BLOCK))
                 self.done.files += not left[file]
                 yield from ((file, part) for part in range(left[file]))
 

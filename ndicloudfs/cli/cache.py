@@ -43,11 +43,13 @@ def info(as_json: bool, **given: Any) -> None:
     Example: ndicloudfs cache info --json
     """
     with _opened(given) as store:
+        bodies, parts = store.counts()
         facts: Json = {
             "folder": str(store.folder.parent),
             "used_bytes": store.volume(),
             "limit_bytes": store.limit,
-            **store.counts(),
+            "documents": bodies,
+            "parts": parts,
         }
     facts["mounts"] = _mounts(str(store.folder))
     if as_json:
@@ -56,7 +58,7 @@ def info(as_json: bool, **given: Any) -> None:
     used, limit = facts["used_bytes"], facts["limit_bytes"]
     click.echo(f"folder     {facts['folder']}")
     click.echo(f"used       {size(used)} of {size(limit)} ({used / limit:.0%})")
-    click.echo(f"documents  {facts['bodies']}")
+    click.echo(f"documents  {facts['documents']}")
     click.echo(f"files      {facts['parts']} parts of up to 4 MiB")
     for mount in facts["mounts"]:
         rate = mount["hit_rate"]
@@ -111,7 +113,7 @@ def _opened(given: dict[str, Any]) -> Iterator[Store]:
     if not blocks_folder(folder).is_dir():
         raise Failure(f"There is no cache in {folder}; a mount makes one", FAILED)
     try:
-        store = Store(blocks_folder(folder), given.get("cache_size") and values.of("cache-size"))
+        store = Store(blocks_folder(folder), values.of("cache-size"))
         try:
             yield store
         finally:

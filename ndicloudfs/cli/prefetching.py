@@ -27,7 +27,6 @@ from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.commands import place_of
 
 
-
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
