@@ -53,6 +53,7 @@ class LocalCache:
     def __init__(
         self, cloud: NdiCloud, options: CacheOptions, clock: Callable[[], float] = time.time
     ) -> None:
+        self.cloud = cloud
         self.host = cloud.config.host
         self.account = _account_name(cloud)
         self._uplink = Uplink(cloud.sign_of_life)

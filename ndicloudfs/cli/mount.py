@@ -35,11 +35,8 @@ log = logging.getLogger(__name__)
     "/etc/fstab are accepted; so is each setting, such as cache-size=50GiB.",
 )
 @settings.flags(
-    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
-    *("shutdown-timeout", "log-level", "log-file"),
-)
-@click.option(
-    "--offline", is_flag=True, help="Never use the network: show what is remembered and cached."
+    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl", "offline"),
+    *("metrics", "shutdown-timeout", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -47,7 +44,6 @@ def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
-    offline: bool,
     verbose: bool,
     ready_fd: int | None,
     **given: Any,
@@ -74,7 +70,7 @@ def mount(
     options = server.MountOptions(
         mountpoint=target,
         cache=CacheOptions(
-            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), offline
+            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), values.of("offline")
         ),
         allow_other=parsed.allow_other,
         source=places[0] if len(places) == 2 else "",
@@ -82,6 +78,7 @@ def mount(
         gid=parsed.gid,
         umask=parsed.umask,
         no_exec=parsed.no_exec,
+        metrics_port=values.of("metrics"),
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -91,7 +88,7 @@ def mount(
     points.check(target)
     who = who_asks(values)
     arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
-    _start(["mount", *(["--offline"] if offline else []), *arguments], log_file)
+    _start(arguments, log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)
@@ -117,9 +114,9 @@ def _arguments(
         "cache_dir": cache_folder,
         "log_file": Path(points.absolute(str(log_file))),
     }
-    flags = [f"{settings.BY_PARAMETER[name].flag}={value}" for name, value in own.items()]
+    flags = [settings.BY_PARAMETER[name].as_argument(value) for name, value in own.items()]
     options = [f"-o{text}" for text in fuse_options]
-    return ["--foreground", *options, *flags, "--", *places]
+    return ["mount", "--foreground", *options, *flags, "--", *places]
 
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]
         "ping": lambda _: {"pid": os.getpid()},
         "refresh": handling.refresh,
         "prefetch": handling.prefetch,
+        "status": lambda _: {"pid": os.getpid(), **filesystem.status.facts()},
     }
 
 
