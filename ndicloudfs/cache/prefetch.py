@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -88,7 +88,7 @@ class Prefetch:
     def run(self, scopes: Sequence[DatasetScope]) -> Prefetched:
         """Bring all of ``scopes``. Raises ``TooMuch``, and CloudError where nothing can be had."""
         files: dict[tuple[str, str], None] = {}
-        for scope in scopes:
+        for scope in _merged(scopes):
             if scope.part in (Part.ALL, Part.METADATA):
                 self._catalog.fields(scope.dataset_id)
                 self._step(self.done)
@@ -233,3 +233,12 @@ class Prefetch:
             finally:
                 for future in coming:
                     future.cancel()
+
+
+def _merged(scopes: Iterable[DatasetScope]) -> Iterator[DatasetScope]:
+    """Each place once, with all parts of it that are wanted."""
+    parts: dict[DatasetScope, set[Part]] = {}
+    for scope in scopes:
+        parts.setdefault(replace(scope, part=Part.ALL), set()).add(scope.part)
+    for place, wanted in parts.items():
+        yield replace(place, part=wanted.pop()) if len(wanted) == 1 else place
