@@ -12,17 +12,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 from cachetools import LRUCache
 
 from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
-from ndicloudfs.cache.flight import wait
+from ndicloudfs.cache.flight import interrupted, wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
 from ndicloudfs.cache.rendering import FileLink, render
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud.errors import (
     BadAnswer,
     CloudError,
+    Interrupted,
     NotFound,
     Refused,
     ServerFault,
@@ -76,12 +78,9 @@ class Bodies:
             if age <= max(TOO_OLD, self._up.ttl):
                 self._renew(dataset_id, document_id)
                 return row
-            try:
-                self._fetch(dataset_id, document_id)
-            except CloudError as error:
-                if not error.retryable:
-                    raise
-                log.info("document %s could not be refreshed: %s", document_id, error)
+            fetch = partial(self._fetch, dataset_id, document_id)
+            if not self._up.try_first(fetch, f"document {document_id}"):
+                return row
         row = self._catalog.known_document(dataset_id, document_id)
         if row is None or row.size is None:
             raise _gone(dataset_id, document_id)
@@ -156,6 +155,8 @@ class Bodies:
 
     def _renew(self, dataset_id: str, document_id: str) -> None:
         """Fetch a body again in the background, with its neighbours that are as old."""
+        if self._up.uplink.down is not None:
+            return
         place = (dataset_id, document_id)
         with self._lock:
             if place in self._coming or place in self._renewing:
@@ -204,7 +205,11 @@ class Bodies:
             if more:
                 self._in_background(dataset_id, next_id, more - 1, lambda: None)
         if coming is not None:
-            got = wait(coming, self._up.patience, f"Document {document_id}")
+            try:
+                got = wait(coming, self._up.patience, f"Document {document_id}")
+            except Interrupted:
+                interrupted()
+                return self._fetch(dataset_id, document_id, ahead)  # it was the other one who was
         else:
             try:
                 got = self._fetch_batch(dataset_id, batch)
