@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ndicloudfs.writeback.documents import DocumentSender
 from ndicloudfs.writeback.work import Work
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
+from tests.support.system import until
 from tests.writeback.workload import read_manifest
 from tests.writeback.worlds import QUICK, Lab, Told
 
@@ -53,13 +55,13 @@ class Crash:
                 sandbox.organization_id, {"name": "written while dying"}
             )
 
-    def kill_one(self) -> None:
-        """Let a process write and send for a moment, then kill it."""
+    def kill_one(self, *kind: str, when: Callable[[], bool] | None = None) -> None:
+        """Let a process write and send for a moment, or until ``when``, then kill it."""
         self._seed += 1000
         program = [sys.executable, "-m", "tests.writeback.workload"]
         arguments = [
             *(str(self._state), str(self._manifest), str(self._seed)),
-            *(self._dataset_id, self._sandbox.organization_id),
+            *(self._dataset_id, self._sandbox.organization_id, *kind),
         ]
         with subprocess.Popen(
             [*program, *arguments],
@@ -69,7 +71,10 @@ class Crash:
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            threading.Event().wait(self._random.random() ** 2 * 1.5)
+            if when is None:
+                threading.Event().wait(self._random.random() ** 2 * 1.5)
+            else:
+                until(when)
             process.kill()
 
     def spoil(self) -> None:
@@ -149,8 +154,9 @@ def test_a_write_back_that_does_not_look_is_noticed(
 
     sandbox.set(document_import=1.0)
     crash = Crash(sandbox, tmp_path, 7)
-    for _ in range(KILLS):
-        crash.kill_one()
+    crash.kill_one(
+        "create", when=lambda: any(call["status"] for call in sandbox.log("PUT /objects"))
+    )
     monkeypatch.setattr(DocumentSender, "_located", without_looking)
     with pytest.raises(AssertionError, match="there twice"):
         crash.check()

@@ -1,6 +1,7 @@
 """A workload to be killed: writes what it is about to do, does it, writes that it has done it.
 
-Arguments: the folder of the state, the manifest, a seed, the dataset, the organization.
+Arguments: the folder of the state, the manifest, a seed, the dataset, the organization, and
+``create`` for a workload that only creates documents.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ class Workload:
         self._uids: dict[tuple[str, str], str] = read_uids(manifest)
         self._out = os.open(manifest, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def run(self) -> None:
+    def run(self, *, only_create: bool) -> None:
         """Work until killed."""
         pause = threading.Event()
         while True:
             known = sorted(self._model)
             step = self._random.random()
-            if len(known) < 3 or step < 0.5:
+            if only_create or len(known) < 3 or step < 0.5:
                 self._create()
             elif step < 0.65:
                 self._edit(self._random.choice(known))
@@ -148,7 +149,8 @@ def main() -> None:
         back.start()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        Workload(back, Path(manifest), int(seed), dataset_id, organization_id).run()
+        workload = Workload(back, Path(manifest), int(seed), dataset_id, organization_id)
+        workload.run(only_create="create" in sys.argv)
 
 
 if __name__ == "__main__":
