@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import secrets
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.world import MIB, World, timed
-from ndicloudfs.cloud import CloudConfig, NdiCloud
+from benchmarks.processes import Failed, running, timed, until
+from benchmarks.world import World
+from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.mount import mountpoint
 
 STREAMS = 8
@@ -17,7 +21,7 @@ STREAMS = 8
 
 def parallel_curl(world: World, dataset: str, size: int) -> float:
     """Seconds for the object of ``size`` bytes in eight ranges by ``curl``, all at once."""
-    with NdiCloud(CloudConfig.from_environment(world.account)) as cloud:
+    with NdiCloud(world.config) as cloud:
         dataset_id = world.datasets[dataset]
         (entry,) = (f for f in cloud.datasets.detail(dataset_id).files if f.size == size)
         url = cloud.files.detail(dataset_id, entry.uid).url
@@ -33,14 +37,24 @@ def parallel_curl(world: World, dataset: str, size: int) -> float:
         )
         for place in range(0, size, step)
     ]
-    if any(process.wait() for process in processes):
-        raise SystemExit("bench: curl failed")
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        raise Failed("curl failed")
     return time.perf_counter() - start
+
+
+def curl_upload(world: World, dataset: str, path: Path) -> float:
+    """Seconds to PUT a file by ``curl -T``."""
+    with NdiCloud(world.config) as cloud:
+        uid = f"{secrets.token_hex(8)}_{secrets.token_hex(8)}"
+        url = cloud.files.upload_url(world.organization_id, world.datasets[dataset], uid)
+    seconds, _ = timed("curl", "-sf", "-H", "Expect:", "-T", str(path), url)
+    return seconds
 
 
 def naive_documents(world: World, dataset: str, class_name: str, count: int) -> float:
     """Seconds for each document by a GET of its own, from ``count`` of them."""
-    with NdiCloud(CloudConfig.from_environment(world.account)) as cloud:
+    with NdiCloud(world.config) as cloud:
         dataset_id = world.datasets[dataset]
         condition = [{"field": "", "operation": "isa", "param1": class_name, "param2": ""}]
         rows = cloud.documents.query(dataset_id, condition, 1, count).documents
@@ -48,15 +62,6 @@ def naive_documents(world: World, dataset: str, class_name: str, count: int) -> 
         for row in rows:
             cloud.documents.get(dataset_id, row.id)
         return (time.perf_counter() - start) / len(rows)
-
-
-def plain_file(folder: Path, size: int) -> Path:
-    """A local file of ``size`` bytes."""
-    path = folder / "plain"
-    with path.open("wb") as file:
-        for _ in range(size // MIB):
-            file.write(os.urandom(MIB))
-    return path
 
 
 _PASSTHROUGH = """
@@ -82,15 +87,51 @@ def passthrough(folder: Path, file: Path) -> float:
     """Seconds to read ``file`` through the bare binding, which hands on what the disk has."""
     target = folder / "passthrough"
     target.mkdir(exist_ok=True)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PASSTHROUGH, str(file.parent), str(target)],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while mountpoint.mounted_at(str(target)) is None:
-            time.sleep(0.01)
+    command = (sys.executable, "-c", _PASSTHROUGH, str(file.parent), str(target))
+    with _mounted(target, *command):
         seconds, _ = timed("dd", f"if={target / file.name}", "of=/dev/null", "bs=1M", "status=none")
         return seconds
-    finally:
-        mountpoint.unmount(str(target), lazy=True)
-        process.wait()
+
+
+def has_rclone() -> bool:
+    """Whether rclone can be compared with."""
+    return shutil.which("rclone") is not None
+
+
+@contextmanager
+def rclone(world: World, served: Path, *options: str) -> Iterator[Path]:
+    """``rclone mount`` of the folder ``served`` over HTTP with the sandbox's latencies."""
+    target = world.folder / "rclone"
+    target.mkdir(exist_ok=True)
+    serve = (sys.executable, "-m", "benchmarks.webfolder", str(served))
+    with running(*serve, stdout=subprocess.PIPE) as server:
+        url = server.stdout.readline().decode().strip() if server.stdout else ""
+        command = ("rclone", "mount", ":http:", str(target), "--http-url", url, "--read-only")
+        cache = world.folder / "rclone-cache"
+        with _mounted(target, *command, "--cache-dir", str(cache), "--config", "", *options):
+            yield target
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def cloud_objects(world: World, size: int) -> list[Path]:
+    """The sandbox's own files of the objects of ``size`` bytes."""
+    found = (world.folder / "cloud" / "objects").rglob("*")
+    return [path for path in found if path.is_file() and path.stat().st_size == size]
+
+
+@contextmanager
+def _mounted(target: Path, *command: str) -> Iterator[None]:
+    """A mount that ``command`` serves until it is taken away."""
+    with running(*command) as process:
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise Failed(f"{command[0]} could not mount {target}")
+            return mountpoint.mounted_at(str(target)) is not None
+
+        try:
+            until(answers, f"the mount of {command[0]}")
+            yield
+        finally:
+            if mountpoint.mounted_at(str(target)) is not None:
+                subprocess.run(["fusermount3", "-uz", str(target)], check=False)

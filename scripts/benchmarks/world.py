@@ -1,48 +1,82 @@
-"""What is measured: a sandbox with latencies in a process of its own, datasets, mounts."""
+"""What is measured: a sandbox with latencies in a process of its own, and mounts of it."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import Failed, end, mount_process, running
+from ndicloudfs.cloud import CloudConfig
 from ndicloudfs.mount import mountpoint
 
-# The network that the figures to reach are stated for.
+# The network of the figures to reach: seconds, and bytes per second of a connection.
 LATENCIES: dict[str, float] = {
     "api_latency": 0.1,
     "object_latency": 0.03,
     "object_bandwidth": 80e6,
     "bulk_fetch_per_document": 0.001,
 }
-NONE: dict[str, float | None] = dict.fromkeys(LATENCIES, 0)
-NONE["object_bandwidth"] = None
+NONE: dict[str, float] = dict.fromkeys(LATENCIES, 0)
 
-MIB = 1 << 20
+KIB, MIB = 1 << 10, 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the datasets are: documents, and bytes of the two files."""
+    """How much there is: documents of the datasets, bytes of files, and how often all is run."""
 
-    documents: int
+    documents: tuple[int, ...]  # of each dataset, the last being the large one
     sequential: int
     random: int
+    scientific: int
+    new_documents: int
+    new_files: int
+    new_file: int
     runs: int
 
 
-FULL = Sizes(documents=105_000, sequential=512 * MIB, random=1024 * MIB, runs=3)
-QUICK = Sizes(documents=10_500, sequential=64 * MIB, random=256 * MIB, runs=1)
+SIZES = {
+    "full": Sizes(
+        documents=(1_000, 10_000, 100_000),
+        sequential=512 * MIB,
+        random=1024 * MIB,
+        scientific=128 * MIB,
+        new_documents=2_000,
+        new_files=500,
+        new_file=2048 * MIB,
+        runs=3,
+    ),
+    "quick": Sizes(
+        documents=(100, 1_000, 10_000),
+        sequential=128 * MIB,
+        random=256 * MIB,
+        scientific=64 * MIB,
+        new_documents=2_000,
+        new_files=500,
+        new_file=250 * MIB,
+        runs=1,
+    ),
+    "tiny": Sizes(
+        documents=(80, 160),
+        sequential=4 * MIB,
+        random=4 * MIB,
+        scientific=4 * MIB,
+        new_documents=20,
+        new_files=10,
+        new_file=5 * MIB,
+        runs=2,
+    ),
+}
 
 
 @dataclass
@@ -51,9 +85,10 @@ class World:
 
     folder: Path
     account: dict[str, str]
+    organization_id: str
     sizes: Sizes
-    datasets: dict[str, str] = field(default_factory=dict)
-    organization: str = ""
+    organization: str = "Sandbox Lab"
+    datasets: dict[str, str] = field(default_factory=dict)  # cloud id by name
 
     @property
     def cache(self) -> Path:
@@ -61,10 +96,26 @@ class World:
         return self.folder / "cache"
 
     @property
+    def ready_file(self) -> Path:
+        """What the sandbox wrote when it was ready."""
+        return self.folder / "ready.json"
+
+    @property
+    def config(self) -> CloudConfig:
+        """Of a client in this process."""
+        return CloudConfig.from_environment(self.account)
+
+    @property
     def environment(self) -> dict[str, str]:
         """Of every command."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NDI_", "XDG_"))}
         return {**clean, **self.account, "HOME": str(self.folder / "home")}
+
+    @cached_property
+    def writes(self) -> bool:
+        """Whether a mount takes changes."""
+        with self.mount() as root:
+            return not os.statvfs(root).f_flag & os.ST_RDONLY
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One of the sandbox's own calls."""
@@ -78,7 +129,7 @@ class World:
         found: dict[str, Any] = json.loads(content) if content else {}
         return found
 
-    def settings(self, values: dict[str, float] | dict[str, float | None]) -> None:
+    def settings(self, values: dict[str, float]) -> None:
         """Change delays of the sandbox."""
         self.control("PATCH", "/settings", values)
 
@@ -86,9 +137,10 @@ class World:
         """Forget the requests so far."""
         self.control("DELETE", "/log")
 
-    def log(self, port: str) -> list[dict[str, Any]]:
-        """The requests since ``clear_log`` on the ``api`` or the ``object`` port."""
-        return [e for e in self.control("GET", "/log")["requests"] if e["port"] == port]
+    def log(self, port: str = "") -> list[dict[str, Any]]:
+        """The requests since ``clear_log``, on the ``api`` or the ``object`` port."""
+        entries: list[dict[str, Any]] = self.control("GET", "/log")["requests"]
+        return [entry for entry in entries if port in ("", entry["port"])]
 
     def forget(self) -> None:
         """Empty the cache."""
@@ -96,14 +148,22 @@ class World:
 
     @contextmanager
     def mount(self, *arguments: str) -> Iterator[Path]:
-        """A mount, through the command line."""
+        """A mount, through the command line; gives its folder of the organization."""
         target = self.folder / "ndi"
         target.mkdir(exist_ok=True)
-        self.ndicloudfs("mount", str(target), "--cache-dir", str(self.cache), *arguments)
         try:
-            yield target
+            self.ndicloudfs("mount", str(target), "--cache-dir", str(self.cache), *arguments)
+            yield target / self.organization
         finally:
-            mountpoint.unmount(str(target), lazy=True)
+            if mountpoint.mounted_at(str(target)) is not None:
+                pid = mount_process(target)
+                mountpoint.unmount(str(target), lazy=True)
+                end(pid)
+
+    @property
+    def mount_pid(self) -> int:
+        """The process of the mount."""
+        return mount_process(self.folder / "ndi")
 
     def ndicloudfs(self, *arguments: str) -> str:
         """Run a command to its end; its output."""
@@ -112,73 +172,28 @@ class World:
             command, env=self.environment, capture_output=True, text=True, check=False
         )
         if result.returncode:
-            raise SystemExit(f"bench: {' '.join(arguments[:2])}: {result.stderr.strip()}")
+            raise Failed(f"{' '.join(arguments[:2])}: {result.stderr.strip()}")
         return result.stdout.strip()
-
-    def sample(self, name: str, *arguments: str) -> None:
-        """Make a dataset."""
-        ready = str(self.folder / "ready.json")
-        made = self.ndicloudfs(
-            "sandbox", "sample", "--name", name, "--ready-file", ready, *arguments
-        )
-        self.datasets[name] = made
 
 
 @contextmanager
 def world(folder: Path, sizes: Sizes) -> Iterator[World]:
-    """A sandbox with the datasets in it."""
-    ready = folder / "ready.json"
-    command = [sys.executable, "-m", "ndicloudfs", "sandbox", "serve"]
-    process = subprocess.Popen(
-        [*command, "--data", str(folder / "cloud"), "--ready-file", str(ready)],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-    )
-    try:
+    """A sandbox without datasets and without latencies."""
+    serve = (sys.executable, "-m", "ndicloudfs", "sandbox", "serve")
+    options = ("--data", str(folder / "cloud"), "--ready-file", str(folder / "ready.json"))
+    with running(*serve, *options, stdout=subprocess.PIPE) as process:
         line = process.stdout.readline() if process.stdout else b""
+        if not line:
+            raise Failed("the sandbox did not start")
         account = json.loads(line)
-        made = World(
+        (folder / "home").mkdir()
+        yield World(
             folder,
             {
                 "NDI_CLOUD_URL": account["url"],
                 "NDI_CLOUD_USERNAME": account["email"],
                 "NDI_CLOUD_PASSWORD": account["password"],
             },
+            account["organization_id"],
             sizes,
-            organization="Sandbox Lab",
         )
-        (folder / "home").mkdir()
-        made.sample("Large", "--documents", str(sizes.documents))
-        made.sample("Sequential", "--files", "1", "--file-size", str(sizes.sequential))
-        made.sample("Random", "--files", "1", "--file-size", str(sizes.random))
-        made.settings(LATENCIES)
-        yield made
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
-
-
-def drop_page_cache() -> None:
-    """Make the kernel forget clean pages, where that is permitted."""
-    os.sync()
-    try:
-        Path("/proc/sys/vm/drop_caches").write_text("3\n")
-    except OSError:
-        print("bench: page caches cannot be dropped without root; cold figures are too good")
-
-
-def timed(*command: str, cwd: Path | None = None) -> tuple[float, bytes]:
-    """Seconds that a command takes, and its output."""
-    start = time.perf_counter()
-    result = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, check=True)
-    return time.perf_counter() - start, result.stdout
-
-
-def large_file(dataset: Path, size: int) -> Path:
-    """The one file of ``size`` bytes of a dataset."""
-    for path in dataset.glob("files/element_epoch/*/*"):
-        if path.stat().st_size == size:
-            return path
-    raise SystemExit(f"bench: {dataset} has no file of {size} bytes")
