@@ -111,6 +111,7 @@ class LocalCache:
         """Stop what runs in the background and close the files."""
         self._stopping.set()
         self.objects.close()
+        self.bodies.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         self._index.close()
