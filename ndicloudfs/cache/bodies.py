@@ -20,13 +20,14 @@ from cachetools import LRUCache
 
 from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
 from ndicloudfs.cache.claims import BATCHES_AHEAD, Batch, Brought, Claims
-from ndicloudfs.cache.flight import wait
+from ndicloudfs.cache.flight import interrupted, wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
 from ndicloudfs.cache.rendering import FileLink, render
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud.errors import (
     BadAnswer,
     CloudError,
+    Interrupted,
     NotFound,
     Refused,
     ServerFault,
@@ -82,12 +83,9 @@ class Bodies:
             if age <= max(TOO_OLD, self._up.ttl):
                 self._renew(dataset_id, document_id)
                 return row
-            try:
-                self._fetch(dataset_id, document_id)
-            except CloudError as error:
-                if not error.retryable:
-                    raise
-                log.info("document %s could not be refreshed: %s", document_id, error)
+            fetch = partial(self._fetch, dataset_id, document_id)
+            if not self._up.try_first(fetch, f"document {document_id}"):
+                return row
         row = self._catalog.known_document(dataset_id, document_id)
         if row is None or row.size is None:
             raise _gone(dataset_id, document_id)
@@ -169,6 +167,8 @@ class Bodies:
 
     def _renew(self, dataset_id: str, document_id: str) -> None:
         """Fetch a body again in the background, with its neighbours that are as old."""
+        if self._up.uplink.down is not None:
+            return
         place = (dataset_id, document_id)
         with self._lock:
             if place in self._renewing or self._claims.is_coming(dataset_id, document_id):
@@ -206,7 +206,11 @@ class Bodies:
             if look_ahead:
                 self._fetch_ahead(self._claims.ahead(batch))
             self._run(batch)
-        got = wait(batch.brought, self._up.patience, f"Document {document_id}")
+        try:
+            got = wait(batch.brought, self._up.patience, f"Document {document_id}")
+        except Interrupted:
+            interrupted()
+            return self._fetch(dataset_id, document_id)  # it was the other one who was
         if document_id in got.bodies:
             return got.bodies[document_id]
         if document_id in got.hollow:

@@ -19,8 +19,9 @@ from typing import Any, Generic, TypeVar
 from cachetools import TTLCache
 
 from ndicloudfs.cache.changes import Changes
-from ndicloudfs.cache.flight import SingleFlight, Uplink
+from ndicloudfs.cache.flight import SingleFlight, settled
 from ndicloudfs.cache.index import DocumentRow, Index
+from ndicloudfs.cache.uplink import Uplink
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import (
     BadAnswer,
@@ -43,6 +44,8 @@ PAGES_IN_PARALLEL = 4  # section 8.4: 3 to 6 are in use, more was called risky
 # What is older (s) than this is only served where nothing newer can be had: somebody who comes
 # back after a night must not see yesterday's state first.
 TOO_OLD = 3600.0
+# s: so long a reader waits for the newer state; then the old one serves.
+OLD_PATIENCE = 1.5
 _MOST_PAGES = 1000  # no dataset has a million documents; a server that repeats itself ends here
 _ORGANIZATIONS = "organizations"
 _PUBLISHED = "published"
@@ -70,9 +73,29 @@ class Upstream:
 
     def call(self, work: Callable[[], Item]) -> Item:
         """Run ``work``, which talks to the API; raises ``Unreachable`` once the mount ends."""
-        if self.stopping.is_set():
-            raise Unreachable("The mount is ending; nothing more is fetched")
         return self.uplink.call(work)
+
+    def try_first(self, fetch: Callable[[], object], what: str) -> bool:
+        """Fetch ``what`` before what is known of it is shown, if that can be done soon.
+
+        Where the server is slow or away, what is known goes on serving and it comes later. Tells
+        whether it came. Raises what trying again will not help.
+        """
+        if self.uplink.down is not None:
+            return False
+        try:
+            job = self.pool.submit(fetch)
+        except RuntimeError:  # the mount is going away
+            return False
+        try:
+            if settled(job, OLD_PATIENCE):
+                job.result()
+                return True
+        except CloudError as error:
+            if not error.retryable:
+                raise
+            log.info("%s could not be refreshed, the old state goes on serving: %s", what, error)
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +134,11 @@ class Catalog:
         and ``NotSignedIn``, and what keeps the server away where nothing is remembered.
         """
         key = _PUBLISHED if self.anonymous else _ORGANIZATIONS
-        try:
-            if self.anonymous:
-                self._fetch_datasets(_PUBLISHED, None)
-            else:
-                self._fetch_organizations()
-        except CloudError as error:
-            if not error.retryable or self._index.fetched_at(key) is None:
-                raise
-            log.warning("the server is away, showing what is remembered: %s", error)
+        fetch = self._fetch_published if self.anonymous else self._fetch_organizations
+        if self._index.fetched_at(key) is None:
+            fetch()
+        elif not self._up.try_first(fetch, key):
+            log.warning("the server is away or slow, showing what is remembered")
 
     # Organizations and datasets
 
@@ -138,7 +157,7 @@ class Catalog:
 
     def published(self) -> Listing[DatasetRow]:
         """All published datasets, by id."""
-        self._known(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+        self._known(_PUBLISHED, self._fetch_published)
         return self._listing(_PUBLISHED, lambda: self._index.datasets(_PUBLISHED))
 
     def dataset(self, dataset_id: str) -> DatasetRow | None:
@@ -255,7 +274,7 @@ class Catalog:
 
     def renew_published(self) -> bool:
         """Fetch the published datasets again, where they are known."""
-        return self._renew(_PUBLISHED, lambda: self._fetch_datasets(_PUBLISHED, None))
+        return self._renew(_PUBLISHED, self._fetch_published)
 
     def renew_fields(self, dataset_id: str) -> bool:
         """Fetch dataset detail again, where it is known."""
@@ -332,13 +351,9 @@ class Catalog:
 
             self._up.flight.run(key, first)
         elif self._up.age(fetched_at) > max(TOO_OLD, self._up.ttl):
-            try:
-                self._up.flight.run(key, fetch)
-            except CloudError as error:
-                # Without a token that is still good, the cache is all there is until a login.
-                if not error.retryable and not isinstance(error, NotSignedIn):
-                    raise
-                log.info("%s could not be refreshed, the old state goes on serving: %s", key, error)
+            # Without a token that is still good, the cache is all there is until a login.
+            with suppress(NotSignedIn):
+                self._up.try_first(lambda: self._up.flight.run(key, fetch), key)
         elif self._up.age(fetched_at) > self._up.ttl:
             self._in_background(key, fetch)
 
@@ -351,6 +366,8 @@ class Catalog:
         return held
 
     def _in_background(self, key: str, fetch: Callable[[], None]) -> None:
+        if self._up.uplink.down is not None:
+            return
         now = self._up.clock()
         with self._lock:
             asked = self._asked_again.get(key, float("-inf"))
@@ -370,6 +387,9 @@ class Catalog:
     def _fetch_organizations(self) -> None:
         user = self._up.call(self._up.cloud.account.user)
         self._index.replace_organizations(_ORGANIZATIONS, user.organizations, self._up.clock())
+
+    def _fetch_published(self) -> None:
+        self._fetch_datasets(_PUBLISHED, None)
 
     def _fetch_datasets(self, key: str, organization_id: str | None) -> None:
         datasets = self._up.cloud.datasets

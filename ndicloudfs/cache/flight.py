@@ -1,31 +1,52 @@
-"""One call for one thing, however many threads want it, and no call while the server is away."""
+"""Work that is shared: one run for one thing, and waiting for what another thread is at."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from ndicloudfs.cloud.errors import TimedOut, Unreachable
+from ndicloudfs.cloud.errors import Interrupted, TimedOut
 
 Result = TypeVar("Result")
 
-# A walk over 10,000 files while the server is away must fail in seconds, not in 10,000 time-outs:
-# after a failure to connect, every call fails at once for this long (s).
-PAUSE_AFTER_DISCONNECT = 5.0
-# One call without an answer may be a call that is too much for the server; three are a server
-# that hangs, and every further file of a walk would wait for its own minute.
-TIMED_OUT_IN_A_ROW = 3
+# s: how soon whoever waits hears that nobody wants what it waits for.
+LOOK_EVERY = 0.2
+# Tells a thread that waits for somebody else whether that one has been killed meanwhile.
+INTERRUPTED: ContextVar[Callable[[], bool]] = ContextVar("interrupted")
+
+
+def interrupted() -> None:
+    """Raise ``Interrupted`` where this thread waits for somebody who has been killed."""
+    killed = INTERRUPTED.get(None)
+    if killed is not None and killed():
+        raise Interrupted("Whoever asked for it was interrupted")
+
+
+def settled(future: Future[Any], seconds: float) -> bool:
+    """Wait up to ``seconds`` for ``future``; whether it has ended, well or not."""
+    try:
+        future.exception(seconds)
+    except FutureTimeoutError:
+        return future.done()
+    return True
 
 
 def wait(future: Future[Result], seconds: float, what: str) -> Result:
-    """Wait for ``future``; raise ``TimedOut`` naming ``what`` when ``seconds`` have passed."""
-    try:
-        return future.result(seconds)
-    except FutureTimeoutError:
-        raise TimedOut(f"{what} did not arrive within {seconds:.0f} s; try again") from None
+    """Wait for ``future``.
+
+    Raises ``TimedOut`` naming ``what`` when ``seconds`` have passed, and ``Interrupted``.
+    """
+    end = time.monotonic() + seconds
+    while not settled(future, min(LOOK_EVERY, max(0.0, end - time.monotonic()))):
+        interrupted()
+        if time.monotonic() >= end:
+            raise TimedOut(f"{what} did not arrive within {seconds:.0f} s; try again")
+    return future.result()
 
 
 class SingleFlight:
@@ -51,7 +72,11 @@ class SingleFlight:
         if running is not None:
             if running[1] == me:
                 raise RuntimeError(f"the work at {key!r} asks for itself")
-            result: Result = wait(running[0], self._patience, "What another reader is fetching")
+            try:
+                result: Result = wait(running[0], self._patience, "What another reader is fetching")
+            except Interrupted:
+                interrupted()
+                return self.run(key, work)  # it was the other one who was
             return result
         try:
             value = work()
@@ -71,41 +96,3 @@ class SingleFlight:
     def _finish(self, key: Hashable) -> None:
         with self._lock:
             del self._running[key]
-
-
-class Uplink:
-    """The way to the server: remembers for a moment that it is down, so that callers fail fast.
-
-    Down means that it could not be reached, or that it let several calls in a row run out of time.
-    """
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._down: tuple[float, Unreachable | TimedOut] | None = None
-        self._timed_out = 0
-
-    def call(self, work: Callable[[], Result]) -> Result:
-        """Run ``work``, which talks to the server.
-
-        Raises the last error again, without a call, for ``PAUSE_AFTER_DISCONNECT`` seconds after
-        the server went down.
-        """
-        down = self._down
-        if down is not None and self._monotonic() < down[0]:
-            raise type(down[1])(str(down[1]))
-        try:
-            result = work()
-        except (Unreachable, TimedOut) as error:
-            self._timed_out = self._timed_out + 1 if isinstance(error, TimedOut) else 0
-            if 0 < self._timed_out < TIMED_OUT_IN_A_ROW:
-                raise
-            self._down = (self._monotonic() + PAUSE_AFTER_DISCONNECT, error)
-            raise
-        self._down, self._timed_out = None, 0
-        return result
-
-    @property
-    def down(self) -> Unreachable | TimedOut | None:
-        """The failure to connect that calls fail with at the moment, or None."""
-        down = self._down
-        return down[1] if down is not None and self._monotonic() < down[0] else None

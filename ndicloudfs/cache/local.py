@@ -19,12 +19,13 @@ from urllib.parse import quote
 from ndicloudfs.cache.bodies import Bodies
 from ndicloudfs.cache.catalog import Catalog, Upstream
 from ndicloudfs.cache.changes import Changes
-from ndicloudfs.cache.flight import SingleFlight, Uplink
+from ndicloudfs.cache.flight import SingleFlight
 from ndicloudfs.cache.index import SCHEMA_VERSION, Index
 from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.store import Store
+from ndicloudfs.cache.uplink import Uplink
 from ndicloudfs.cloud import NdiCloud
-from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.cloud.errors import CloudError, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class CacheOptions:
     folder: Path
     limit: int | None = None  # bytes of bodies and blocks; None: 20 GiB or 1/4 of the free space
     metadata_ttl: float = METADATA_TTL  # s
+    offline: bool = False  # nothing is fetched
 
 
 class LocalCache:
@@ -51,10 +53,13 @@ class LocalCache:
     def __init__(
         self, cloud: NdiCloud, options: CacheOptions, clock: Callable[[], float] = time.time
     ) -> None:
+        self.cloud = cloud
         self.host = cloud.config.host
         self.account = _account_name(cloud)
-        self._uplink = Uplink(time.monotonic)
-        self._object_uplink = Uplink(time.monotonic)
+        self._uplink = Uplink(cloud.sign_of_life)
+        self._object_uplink = Uplink(cloud.objects.sign_of_life)
+        if options.offline:
+            self._stay_down("The mount is offline (--offline); this is not in its cache")
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_BACKGROUND_THREADS, thread_name_prefix="ndi-background")
         self.changes = Changes()
@@ -110,6 +115,7 @@ class LocalCache:
     def close(self) -> None:
         """Stop what runs in the background and close the files."""
         self._stopping.set()
+        self._stay_down("The mount is ending; nothing more is fetched")
         self.objects.close()
         self.bodies.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -117,6 +123,10 @@ class LocalCache:
         self._index.close()
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def _stay_down(self, reason: str) -> None:
+        for uplink in (self._uplink, self._object_uplink):
+            uplink.stay_down(Unreachable(reason))
 
     def _open(self, folder: Path, limit: int | None) -> tuple[Index, Store]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ COMMANDS = {
     "whoami": "account",
     "mount": "mount",
     "umount": "mount",
+    "status": "status",
     "refresh": "freshness",
     "config": "config",
     "sandbox": "sandbox",

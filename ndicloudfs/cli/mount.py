@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
     "/etc/fstab are accepted; so is each setting, such as cache-size=50GiB.",
 )
 @settings.flags(
-    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
-    *("shutdown-timeout", "log-level", "log-file"),
+    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl", "offline"),
+    *("metrics", "shutdown-timeout", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option("--ready-fd", type=int, hidden=True)
@@ -69,13 +69,16 @@ def mount(
         raise Failure(f"The cache folder {cache_folder} lies inside the mount point {target}")
     options = server.MountOptions(
         mountpoint=target,
-        cache=CacheOptions(cache_folder, values.of("cache-size"), values.of("metadata-ttl")),
+        cache=CacheOptions(
+            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), values.of("offline")
+        ),
         allow_other=parsed.allow_other,
         source=places[0] if len(places) == 2 else "",
         uid=parsed.uid,
         gid=parsed.gid,
         umask=parsed.umask,
         no_exec=parsed.no_exec,
+        metrics_port=values.of("metrics"),
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -84,9 +87,8 @@ def mount(
     points.clear_dead(target)
     points.check(target)
     who = who_asks(values)
-    _start(
-        _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target)), log_file
-    )
+    arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
+    _start(arguments, log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)
@@ -112,7 +114,7 @@ def _arguments(
         "cache_dir": cache_folder,
         "log_file": Path(points.absolute(str(log_file))),
     }
-    flags = [f"{settings.BY_PARAMETER[name].flag}={value}" for name, value in own.items()]
+    flags = [settings.BY_PARAMETER[name].as_argument(value) for name, value in own.items()]
     options = [f"-o{text}" for text in fuse_options]
     return ["mount", "--foreground", *options, *flags, "--", *places]
 

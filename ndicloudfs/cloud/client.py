@@ -19,6 +19,7 @@ from ndicloudfs.cloud.objects import Objects
 from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.cloud.session import Session
 from ndicloudfs.cloud.tokens import Tokens
+from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Transport, new_http
 
 
@@ -44,8 +45,15 @@ class NdiCloud:
     ) -> None:
         self.config = config
         self._transport = Transport(config, http or new_http(), monotonic)
-        session = Session(
-            config, self._transport, clock=clock, monotonic=monotonic, sleep=sleep, rng=rng
+        self.traffic = Traffic(monotonic)
+        self._session = session = Session(
+            config,
+            self._transport,
+            self.traffic,
+            clock=clock,
+            monotonic=monotonic,
+            sleep=sleep,
+            rng=rng,
         )
         tokens = Tokens(config, session, stored, clock=clock, monotonic=monotonic)
         api = Api(session, tokens)
@@ -54,6 +62,13 @@ class NdiCloud:
         self.datasets = Datasets(api)
         self.documents = Documents(api, self.objects)
         self.files = Files(api, self.objects)
+
+    def sign_of_life(self) -> None:
+        """Make sure that the server answers a question that costs it nothing, whatever it says.
+
+        Raises Unreachable or TimedOut.
+        """
+        self._session.sign_of_life(self.config.url + "/datasets/published?page=1&pageSize=1")
 
     def close(self) -> None:
         """Close the connections."""

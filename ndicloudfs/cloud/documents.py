@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
 from ndicloudfs.cloud.answers import Malformed, an_object, new_id, present, rows, text, whole_number
@@ -131,8 +131,15 @@ class Documents:
                 dataset_id=dataset_id,
             )
 
-    def bulk_upload(self, dataset_id: str, bodies: Iterable[Json]) -> int:
+    def bulk_upload(
+        self,
+        dataset_id: str,
+        bodies: Iterable[Json],
+        sending: Callable[[], None] = lambda: None,
+    ) -> int:
         """Send bodies as one ZIP; gives their number (section 5.10).
+
+        ``sending`` is called before the first byte leaves: what fails earlier had no effect.
 
         The server imports them in its own time and says nothing when it has; never send again
         without looking, or there will be two of each. Raises ValueError for a body that is not
@@ -147,6 +154,7 @@ class Documents:
             url = self._api.post(
                 "/datasets/{dataset_id}/documents/bulk-upload", text("url"), dataset_id=dataset_id
             )
+            sending()
             self._objects.put(url, archive, size)
         return count
 

@@ -13,7 +13,8 @@
     |-- NotFound                  404, and what the server says instead of it
     |-- Refused                   any other 4xx: the request itself is at fault
     |-- ObjectMissing             the server knows the file but has no bytes for it
-    `-- BadConfiguration          an address or a setting that cannot be used
+    |-- BadConfiguration          an address or a setting that cannot be used
+    `-- Interrupted               whoever waited for the answer was killed
 
 Every error carries the sentence for the user (``str(error)``), whether trying again can help
 (``retryable``) and the errno that a file system call ends with (``errno``). No message ever
@@ -125,3 +126,9 @@ class BadConfiguration(CloudError, ValueError):
     """An environment variable or a setting names something that cannot be used."""
 
     errno = errno.EINVAL
+
+
+class Interrupted(CloudError):
+    """Whoever waited for the answer was interrupted; the call itself may go on."""
+
+    errno = errno.EINTR

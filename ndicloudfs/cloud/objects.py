@@ -49,6 +49,7 @@ class Objects:
         self._schemes = {"https", urlsplit(config.url).scheme}
         self._session = session
         self._clock = clock
+        self._origin = ""  # of the last URL
 
     def check(self, url: str) -> None:
         """Raise BadAnswer for a URL that is not safe to open.
@@ -65,6 +66,14 @@ class Objects:
                 "NDI Cloud names an address for an object that is not safe to open (it is not "
                 "https, or holds credentials); report it to the people who run the server"
             )
+
+    def sign_of_life(self) -> None:
+        """Make sure that the object store answers at all, where it has been used before.
+
+        Raises Unreachable or TimedOut.
+        """
+        if self._origin:
+            self._session.sign_of_life(self._origin)
 
     def read(self, url: str, start: int, length: int) -> ObjectRange:
         """``length`` >= 1 bytes of an object from ``start`` >= 0, fewer only at its end.
@@ -129,6 +138,7 @@ class Objects:
         self, method: str, url: str, headers: dict[str, str], body: _Upload | None = None
     ) -> Request:
         self.check(url)
+        self._origin = urljoin(url, "/")
         return Request(
             method=method,
             url=url,

@@ -11,6 +11,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import quote
@@ -18,10 +19,12 @@ from urllib.parse import quote
 from ndicloudfs.cloud.answers import Malformed, failure
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, TimedOut, UrlExpired
+from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Answer, Request, Transport
 
 MAX_RETRIES = 3
 FIRST_PAUSE = 0.25  # s
+SIGN_OF_LIFE_BUDGET = 20.0  # s
 MAX_RETRY_AFTER = 20.0  # s; a longer wish of the server is cut to this
 
 SERVICE = "NDI Cloud"
@@ -64,6 +67,7 @@ class Session:
         self,
         config: CloudConfig,
         transport: Transport,
+        traffic: Traffic,
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
@@ -72,6 +76,7 @@ class Session:
     ) -> None:
         self._config = config
         self._transport = transport
+        self._traffic = traffic
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -127,6 +132,20 @@ class Session:
 
         return self.retrying(attempt, request, idempotent=call.idempotent, deadline=deadline)
 
+    def sign_of_life(self, url: str) -> None:
+        """Make sure that the server of ``url`` answers at all. Raises Unreachable or TimedOut."""
+        request = Request(
+            method="GET",
+            url=url,
+            name="a sign of life",
+            service=SERVICE,
+            advice=ADVICE,
+            headers={"X-Request-ID": str(uuid.uuid4()), "Connection": "close"},
+        )
+        deadline = self._monotonic() + SIGN_OF_LIFE_BUDGET
+        with suppress(BadAnswer):  # also that is an answer
+            self.exchange(request, "sign of life", deadline, lambda _: 0)
+
     def exchange(
         self,
         request: Request,
@@ -138,7 +157,9 @@ class Session:
         started = self._monotonic()
         status: int | str = "failed"
         try:
-            answer = self._transport.exchange(request, deadline, how_much)
+            with self._traffic.exchange(request.method, template, *_sent(request)) as received:
+                answer = self._transport.exchange(request, deadline, how_much)
+                received(len(answer.body))
             status = answer.status
             return answer
         finally:
@@ -182,3 +203,13 @@ class Session:
     def _pause(self, retries: int, retry_after: float | None) -> float:
         step: float = FIRST_PAUSE * 2**retries
         return max(step + step * self._rng(), min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def _sent(request: Request) -> tuple[int | None, Callable[[], int]]:
+    """The size of what a request sends, and what tells how much of it has gone."""
+    body = request.body
+    if body is None or isinstance(body, bytes):
+        size = len(body or b"")
+        return size, lambda: size
+    size = len(body)
+    return size, lambda: size - getattr(body, "left", 0)

@@ -50,6 +50,11 @@ class Binding:
         version.restype = ctypes.c_char_p
         return bytes(version() or b"").startswith((b"3.17.0", b"3.17.1"))
 
+    def caller(self) -> int:
+        """The thread that waits for the operation that runs on this thread; 0 if it is unknown."""
+        _, _, thread_id = self.module.fuse_get_context()
+        return int(thread_id)
+
     def run(self, operations: object, mountpoint: str, options: dict[str, Any]) -> None:
         """Serve ``operations`` at ``mountpoint`` until it is unmounted.
 

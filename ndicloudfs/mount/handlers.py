@@ -25,6 +25,7 @@ def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]
     return {
         "ping": lambda _: {"pid": os.getpid()},
         "refresh": handling.refresh,
+        "status": lambda _: {"pid": os.getpid(), **filesystem.status.facts()},
     }
 
 

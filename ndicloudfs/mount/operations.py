@@ -17,7 +17,9 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
-from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing
+from ndicloudfs.cache.flight import INTERRUPTED
+from ndicloudfs.cloud.errors import CloudError, Interrupted, NotFound, ObjectMissing
+from ndicloudfs.mount.caller import is_ending
 from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.told import Told
@@ -45,11 +47,21 @@ class Operations:
 
     use_ns = True
 
-    def __init__(self, filesystem: FileSystem, ready: Callable[[], None], umask: int = 0) -> None:
-        """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off."""
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        ready: Callable[[], None],
+        caller: Callable[[], int],
+        umask: int = 0,
+    ) -> None:
+        """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off.
+
+        ``caller`` tells the thread that waits for the operation which runs on this thread.
+        """
         self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
         self._fs = filesystem
         self._ready = ready
+        self._interrupted = lambda: is_ending(caller())
         self._uid, self._gid = os.getuid(), os.getgid()
         self._directories = OpenDirectories()
         # What the kernel believes of a path, which it keeps longer than a request: the size it was
@@ -204,6 +216,7 @@ class Operations:
     @contextmanager
     def _failures(self, path: str) -> Iterator[None]:
         """Let every failure leave as an ``OSError`` with its errno, and log it once."""
+        INTERRUPTED.set(self._interrupted)
         try:
             yield
         except CloudError as error:
@@ -218,7 +231,7 @@ class Operations:
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
 
     def _note(self, path: str, error: CloudError) -> None:
-        if isinstance(error, (NotFound, ObjectMissing)):  # the latter was noted when found
+        if isinstance(error, (NotFound, ObjectMissing, Interrupted)):  # the second was noted
             log.info("%s: %s", path, error)
             return
         with self._lock:

@@ -18,14 +18,14 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
-from ndicloudfs.mount import binding, mountpoint
+from ndicloudfs.mount import binding, metrics, mountpoint
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.operations import KERNEL_TRUST, FusepyOperations, Operations
 from ndicloudfs.mount.readiness import notify
-from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.source import root_of
+from ndicloudfs.vfs.status import ErrorLog
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class MountOptions:
     gid: int | None = None
     umask: int | None = None  # bits taken from the modes
     no_exec: bool = False
+    metrics_port: int | None = None
 
 
 def serve(
@@ -72,7 +73,10 @@ def serve(
             try:
                 cache.catalog.connect()
                 filesystem.root = root_of(filesystem.root, options.source)
-                with _controlled(options.mountpoint, handlers(filesystem, cache)):
+                with (
+                    _controlled(options.mountpoint, handlers(filesystem, cache)),
+                    metrics.served(options.metrics_port, filesystem.status.facts),
+                ):
                     _run(loaded, filesystem, cache.host, options, ready)
             finally:
                 filesystem.close()
@@ -128,7 +132,7 @@ def _run(
         ready()
         notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
-    operations = kind(filesystem, mounted, options.umask or 0)
+    operations = kind(filesystem, mounted, loaded.caller, options.umask or 0)
     try:
         loaded.run(operations, options.mountpoint, fuse_options)
     except RuntimeError as error:

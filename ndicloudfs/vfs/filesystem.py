@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator
 
 from ndicloudfs.cache.local import LocalCache
-from ndicloudfs.vfs.control import Control, ErrorLog
+from ndicloudfs.vfs.control import Control
 from ndicloudfs.vfs.nodes import Directory, Entry, File, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
+from ndicloudfs.vfs.status import ErrorLog, Status
 
 
 class FileSystem:
@@ -24,7 +25,8 @@ class FileSystem:
     def __init__(self, cache: LocalCache, errors: ErrorLog) -> None:
         self._cache = cache
         mounted_ns = time.time_ns()
-        self.root: Directory = Root(cache, Control(cache, errors, mounted_ns), mounted_ns)
+        self.status = Status(cache, errors, mounted_ns)
+        self.root: Directory = Root(cache, Control(self.status, errors, mounted_ns), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
@@ -70,7 +72,9 @@ class FileSystem:
         opened = self._handles.get(handle)
         if opened is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        return opened.read(offset, length)
+        data = opened.read(offset, length)
+        self.status.was_read(len(data))
+        return data
 
     def release(self, handle: int) -> None:
         """Close an open file."""

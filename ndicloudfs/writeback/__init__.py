@@ -4,22 +4,31 @@ Staging keeps the bytes, the journal the intention, the uploader turns the queue
 Knows the cloud and neither names nor FUSE nor the cache, which is told of what arrived.
 """
 
-from ndicloudfs.writeback.entries import Entry, Kind, Place, State
+from ndicloudfs.writeback.context import Arrivals
+from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.errors import JournalInUse, WriteBackError
 from ndicloudfs.writeback.fingerprints import fingerprint
 from ndicloudfs.writeback.ids import new_ndi_id
+from ndicloudfs.writeback.settings import Limits, Timing
 from ndicloudfs.writeback.staging import Draft
-from ndicloudfs.writeback.writeback import WriteBack
+from ndicloudfs.writeback.uploader import Remaining
+from ndicloudfs.writeback.writeback import WriteBack, WriteBackOptions
 
 __all__ = [
+    "Arrivals",
     "Draft",
     "Entry",
     "JournalInUse",
     "Kind",
+    "Limits",
     "Place",
+    "Remaining",
+    "Scope",
     "State",
+    "Timing",
     "WriteBack",
     "WriteBackError",
+    "WriteBackOptions",
     "fingerprint",
     "new_ndi_id",
 ]

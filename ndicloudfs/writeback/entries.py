@@ -27,6 +27,8 @@ class State(str, Enum):
     REJECTED = "rejected"  # the server refuses it for good; waits for a decision
 
 
+# In the place of a fingerprint: whatever the server shows may be replaced.
+ANYTHING = "*"
 PARKED = (State.CONFLICT, State.REJECTED)
 
 
@@ -52,6 +54,15 @@ class Place:
         if self.document_id and other.document_id:
             return self.document_id == other.document_id
         return bool(self.ndi_id) and self.ndi_id == other.ndi_id
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A part of the queue: everything, or of a dataset, a class in it, a document in that."""
+
+    dataset_id: str = ""
+    class_name: str = ""
+    ndi_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import json
 from hashlib import sha256
 from typing import Any
 
+from ndicloudfs.cloud.answers import Malformed, decode
 from ndicloudfs.cloud.values import Json, as_text
 
 _ADDRESSES = frozenset({"location", "url", "signedUrl"})
@@ -18,13 +19,22 @@ _ADDRESSES = frozenset({"location", "url", "signedUrl"})
 
 def fingerprint(body: bytes | Json) -> str:
     """The fingerprint of a body, given as a value or as JSON text. Raises ValueError."""
-    value: Any = json.loads(body) if isinstance(body, bytes) else body
-    if not isinstance(value, dict):
-        raise ValueError("a document is a JSON object")
+    value = parse(body) if isinstance(body, bytes) else body
     if "files" in value:
         value = {**value, "files": _without_addresses(value["files"])}
     text = json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode()).hexdigest()
+
+
+def parse(data: bytes) -> Json:
+    """The body in JSON text, non-finite numbers as the server writes them. Raises ValueError."""
+    try:
+        value = decode(data)
+    except Malformed as error:
+        raise ValueError(f"a document is JSON, not {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError("a document is a JSON object")
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -16,13 +16,13 @@ from typing import TypeVar
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.database import Database
-from ndicloudfs.writeback.entries import PARKED, Entry, Kind, Place, State
+from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
 
 Result = TypeVar("Result")
 
 _FILES = (Kind.ATTACHMENT, Kind.DETACHMENT)
-_PARKED = "('conflict', 'rejected')"
+LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
 # Names of documents that were made here go on resolving for so long (s) at least.
 ALIASES_KEPT = 90 * 86_400.0
 
@@ -90,14 +90,17 @@ class Journal:
         return self._commit(work)
 
     def put_deletion(self, place: Place, base: str) -> Entry:
-        """The document is to go. One that was never sent just goes from the journal."""
+        """The document is to go, if it is still ``base`` (``""``: whatever it is).
+
+        One that was never sent just goes from the journal.
+        """
 
         def work(connection: sqlite3.Connection) -> tuple[Entry, list[str]]:
             here = self._here(connection, place)
             entry = self._new(here, Kind.DELETION)
             files = self._pending(connection, here, *_FILES)
             remove(connection, [old.generation for old in files])
-            entry = replace(entry, expected=(base,) if base else ())
+            entry = replace(entry, expected=(base or ANYTHING,))
             needed = True
             for old in self._pending(connection, here, Kind.DELETION, Kind.DOCUMENT):
                 if _deletion_sent(old):
@@ -323,11 +326,9 @@ class Journal:
 
     # -- the queue -------------------------------------------------------------------------------
 
-    def all(self, dataset_id: str = "") -> list[Entry]:
-        """The whole queue, or that of a dataset, in order."""
-        if not dataset_id:
-            return self._select("1", ())
-        return self._select("dataset_id = ?", (self.dataset(dataset_id),))
+    def all(self, scope: Scope) -> list[Entry]:
+        """The queue, in order."""
+        return self._select(*self._within(scope))
 
     def about_datasets(self) -> list[Entry]:
         """The entries about datasets themselves, in order."""
@@ -350,9 +351,72 @@ class Journal:
             ).fetchall()
         return {State(row[0]): row[1] for row in counted}
 
-    def ready(self, now: float, most: int) -> list[Entry]:
-        """The oldest entries that are to be done and not to be waited for."""
-        return self._select(f"state NOT IN {_PARKED} AND due_at <= ?", (now,), f"LIMIT {most}")
+    def ready_files(self, now: float, most: int) -> list[Entry]:
+        """The oldest files whose bytes are to be sent."""
+        return self._select(
+            f"state = 'pending' AND due_at <= ? AND {rows.BYTES_TO_SEND}"
+            f" AND dataset_id NOT LIKE '{LOCAL_PREFIX}%'",
+            (now,),
+            f"LIMIT {most}",
+        )
+
+    def ready_documents(self, dataset_id: str, now: float, most: int) -> list[Entry]:
+        """The oldest entries of the documents of a dataset for which nothing is to be waited."""
+        return self._select(
+            "dataset_id = ? AND state = 'pending' AND due_at <= ?"
+            " AND kind IN ('document', 'deletion', 'attachment', 'detachment') AND NOT EXISTS"
+            " (SELECT 1 FROM entries AS other WHERE other.dataset_id = entries.dataset_id"
+            " AND other.ndi_id = entries.ndi_id AND other.state = 'pending'"
+            " AND (other.due_at > ? OR (other.staged = 1 AND other.arrived = 0)))",
+            (dataset_id, now, now),
+            f"LIMIT {most}",
+        )
+
+    def next_due(self, now: float) -> float | None:
+        """When the next entry is due that is not due yet."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT min(due_at) FROM entries WHERE state = 'pending' AND due_at > ?", (now,)
+            ).fetchone()
+        due: float | None = row[0]
+        return due
+
+    def waiting_datasets(self) -> set[str]:
+        """The datasets with anything in the journal; asks nobody."""
+        with self._lock:
+            return set(self._datasets)
+
+    def left(self, scope: Scope) -> tuple[int, int]:
+        """How many entries are still to be done, and their bytes."""
+        where, values = self._within(scope)
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT count(*), coalesce(sum(size), 0) FROM entries"
+                f" WHERE state = 'pending' AND {where}",
+                values,
+            ).fetchone()
+        return row[0], row[1]
+
+    def hopeless(self, scope: Scope, tries: int) -> bool:
+        """Whether everything that is left has failed ``tries`` times in a row."""
+        where, values = self._within(scope)
+        with self._database.read() as connection:
+            row = connection.execute(
+                f"SELECT 1 FROM entries WHERE state = 'pending' AND tries < ? AND {where} LIMIT 1",
+                (tries, *values),
+            ).fetchone()
+        return row is None
+
+    def hurry(self, scope: Scope) -> None:
+        """Let nothing wait because it has failed before."""
+        where, values = self._within(scope)
+        self._database.write(
+            lambda connection: connection.execute(
+                "UPDATE entries SET due_at = 0, tries = 0"
+                f" WHERE state = 'pending' AND (due_at > 0 OR tries > 0) AND {where}",
+                values,
+            )
+        )
 
     # -- what the uploader notes -------------------------------------------------------------------
 
@@ -385,13 +449,13 @@ class Journal:
                         "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
                         (entry.dataset_id, entry.ndi_id),
                     )
-                if entry.kind is not Kind.DOCUMENT or not document_id or entry.document_id:
+                if entry.kind is not Kind.DOCUMENT or document_id in ("", entry.document_id):
                     continue
                 # Whatever else there is about it, also a newer body, is about that document now.
                 connection.execute(
                     "UPDATE entries SET document_id = ? WHERE dataset_id = ? AND ndi_id = ?"
-                    " AND document_id = ''",
-                    (document_id, entry.dataset_id, entry.ndi_id),
+                    " AND document_id = ?",
+                    (document_id, entry.dataset_id, entry.ndi_id, entry.document_id),
                 )
                 connection.execute(
                     "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
@@ -499,6 +563,16 @@ class Journal:
                     f"SELECT * FROM entries WHERE {where} ORDER BY generation {limit}", values
                 ).fetchall()
             )
+
+    def _within(self, scope: Scope) -> tuple[str, tuple[str, ...]]:
+        values = {
+            "dataset_id": scope.dataset_id and self.dataset(scope.dataset_id),
+            "class_name": scope.class_name,
+            "ndi_id": scope.ndi_id,
+        }
+        chosen = {name: value for name, value in values.items() if value}
+        where = " AND ".join(f"{name} = ?" for name in chosen) or "1"
+        return where, tuple(chosen.values())
 
     def _forget_dataset(self, dataset_id: str) -> None:
         """Note where nothing is pending any more."""

@@ -11,6 +11,7 @@ from typing import Any
 from ndicloudfs.writeback.entries import Entry, Kind, State
 
 ABOUT_DATASETS = "('dataset', 'dataset change', 'dataset deletion')"
+BYTES_TO_SEND = "staged = 1 AND arrived = 0"
 SCHEMA_VERSION = 1
 SCHEMA = f"""
 CREATE TABLE entries (
@@ -26,6 +27,8 @@ CREATE TABLE entries (
 CREATE INDEX entries_of_document ON entries (dataset_id, ndi_id);
 CREATE INDEX entries_of_class ON entries (dataset_id, class_name);
 CREATE INDEX entries_of_uid ON entries (uid) WHERE uid != '';
+CREATE INDEX entries_with_bytes ON entries (generation) WHERE {BYTES_TO_SEND};
+CREATE INDEX entries_due ON entries (due_at) WHERE due_at > 0;
 CREATE INDEX entries_about_datasets ON entries (kind) WHERE kind IN {ABOUT_DATASETS};
 -- The bytes of documents and the fields of datasets; apart, so that a look at the queue is short.
 CREATE TABLE bodies (generation INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -63,6 +66,8 @@ def entry_of(row: sqlite3.Row) -> Entry:
     for name in _FLAGS:
         values[name] = bool(values[name])
     values["kind"], values["state"] = Kind(values["kind"]), State(values["state"])
+    if values["state"] is State.PENDING and (values["sent_at"] is not None or values["job"]):
+        values["state"] = State.UPLOADING
     return Entry(**values)
 
 
@@ -121,6 +126,8 @@ def _parts(values: Iterable[int]) -> Iterator[list[int]]:
 def _stored(name: str, value: object) -> object:
     if name in _LISTS:
         return json.dumps(value)
+    if value is State.UPLOADING:  # which sent_at tells
+        return State.PENDING.value
     if isinstance(value, (Kind, State)):
         return value.value
     return value

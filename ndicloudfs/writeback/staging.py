@@ -35,6 +35,7 @@ class Staging:
 
     def __init__(self, folder: Path) -> None:
         """Open ``folder``; what was being written when a process died is removed."""
+        self.folder = folder
         self._drafts = folder / "drafts"
         self._objects = folder / "objects"
         for made in (folder, self._drafts, self._objects):

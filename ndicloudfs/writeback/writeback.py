@@ -6,29 +6,39 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ndicloudfs.writeback.entries import Entry, Kind, Place, State
+from ndicloudfs.cloud import NdiCloud
+from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.writeback.context import Arrivals, Context, parked_name
+from ndicloudfs.writeback.edits import over_theirs
+from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.ids import new_ndi_id
-from ndicloudfs.writeback.journal import Journal
+from ndicloudfs.writeback.journal import LOCAL_PREFIX, Journal
+from ndicloudfs.writeback.line import Line
 from ndicloudfs.writeback.ownership import Ownership
 from ndicloudfs.writeback.parking import Parked, Parking
+from ndicloudfs.writeback.settings import Limits, Timing
 from ndicloudfs.writeback.staging import Draft, Staging
+from ndicloudfs.writeback.uploader import Remaining, Uploader
 
 log = logging.getLogger(__name__)
 
-LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True)
 class WriteBackOptions:
-    """Where the journal and the bytes are: a folder that nothing else may delete from."""
+    """Where journal and bytes are, a folder that nothing else may delete from; and the pace."""
 
     folder: Path
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)
 
 
 class WriteBack:
@@ -40,14 +50,18 @@ class WriteBack:
 
     def __init__(
         self,
-        options: WriteBackOptions,
-        host: str,
+        cloud: NdiCloud,
         account: str,
+        options: WriteBackOptions,
+        arrivals: Arrivals,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        host = cloud.config.host
         self.folder = options.folder / quote(host, safe="") / quote(account, safe="@")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock = clock
+        self._monotonic = monotonic
         self._ownership = Ownership(self.folder / "owner")
         try:
             self._staging = Staging(self.folder / "staging")
@@ -57,7 +71,29 @@ class WriteBack:
             raise
         self._rejected = Parking(self.folder / "rejected")
         self._conflicts = Parking(self.folder / "conflicts")
-        self._woken = threading.Event()
+        self._cloud = cloud
+        self._calls = ThreadPoolExecutor(options.limits.posts_in_parallel, "write-back-calls")
+        self._line = Line(options.timing, options.limits, monotonic)
+        context = Context(
+            cloud=cloud,
+            journal=self._journal,
+            staging=self._staging,
+            arrivals=arrivals,
+            rejected=self._rejected,
+            conflicts=self._conflicts,
+            line=self._line,
+            timing=options.timing,
+            limits=options.limits,
+            stopping=threading.Event(),
+            calls=self._calls,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self._uploader = Uploader(context)
+
+    def start(self) -> None:
+        """Begin to send, also what earlier processes have left."""
+        self._uploader.start()
 
     # -- commits -----------------------------------------------------------------------------------
 
@@ -189,9 +225,9 @@ class WriteBack:
 
     # -- the queue ---------------------------------------------------------------------------------
 
-    def queue(self, dataset_id: str = "") -> list[Entry]:
-        """What the server does not have yet, in order; of one dataset where it is given."""
-        return self._journal.all(dataset_id)
+    def queue(self, scope: Scope = EVERYTHING) -> list[Entry]:
+        """What the server does not have yet, in order."""
+        return self._journal.all(scope)
 
     def totals(self) -> dict[State, int]:
         """How many entries there are of each state."""
@@ -205,13 +241,85 @@ class WriteBack:
         """What is in ``conflicts/``."""
         return list(self._conflicts.all())
 
+    @property
+    def outage(self) -> CloudError | None:
+        """Why nothing is sent at the moment, or None."""
+        return self._line.outage
+
+    def resume(self) -> None:
+        """Wait no longer: somebody has signed in, or the network is back."""
+        self._uploader.wake()
+
+    def sync(
+        self,
+        scope: Scope = EVERYTHING,
+        progress: Callable[[Remaining], None] = lambda _: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Remaining:
+        """Send at once what is in ``scope``, and wait until the server shows it.
+
+        Returns early, with what is left, where the server cannot be reached or refuses what is
+        left; entries that wait for a decision are not waited for.
+        """
+        return self._uploader.wait(scope, progress, cancelled)
+
+    def drain(self, timeout: float) -> bool:
+        """Send everything, for ``timeout`` seconds at most; whether nothing is left to be sent."""
+        end = self._monotonic() + timeout
+        return self.sync(cancelled=lambda: self._monotonic() > end).entries == 0
+
+    def retry(self, generations: Iterable[int]) -> int:
+        """Send parked or failed entries once more; gives how many there were."""
+        return self._decided(
+            self._journal.note(
+                generations,
+                state=State.PENDING,
+                due_at=0.0,
+                tries=0,
+                sends=0,
+                reason="",
+            )
+        )
+
+    def discard(self, generations: Iterable[int]) -> list[Entry]:
+        """Give entries up, with the bytes that were written; gives those that there were."""
+        dropped = self._journal.drop(generations)
+        for entry in dropped:
+            self._forget_parked(entry)
+        return dropped
+
+    def resolve(self, generation: int, *, mine: bool) -> Entry:
+        """Decide a conflict: send the version of here over the server's, or give it up.
+
+        Raises KeyError where there is no such conflict, and what a call to the server raises.
+        """
+        entry = self._journal.get(generation)
+        if entry is None or entry.state is not State.CONFLICT:
+            raise KeyError(generation)
+        if mine:
+            self._decided(self._journal.note([generation], **over_theirs(self._cloud, entry)))
+        else:
+            self._journal.drop([generation])
+        self._forget_parked(entry)
+        return entry
+
     def close(self) -> None:
         """Stop and let the next process have the journal; the queue stays for it."""
+        self._uploader.stop()
+        self._calls.shutdown(wait=True)
         self._journal.close()
         self._ownership.release()
 
+    def _decided(self, changed: int) -> int:
+        self._uploader.wake()
+        return changed
+
+    def _forget_parked(self, entry: Entry) -> None:
+        for parking in (self._rejected, self._conflicts):
+            parking.remove(f"{parked_name(entry)}.")
+
     def _wake(self, entry: Entry) -> Entry:
-        self._woken.set()
+        self._uploader.notice(entry.dataset_id)
         return entry
 
     def _now_ns(self) -> int:

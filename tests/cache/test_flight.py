@@ -1,4 +1,4 @@
-"""Many threads, one call; and none while the server is away."""
+"""Many threads, one call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ from typing import Any
 
 import pytest
 
-from ndicloudfs.cache.flight import (
-    PAUSE_AFTER_DISCONNECT,
-    TIMED_OUT_IN_A_ROW,
-    SingleFlight,
-    Uplink,
-)
-from ndicloudfs.cloud.errors import NotFound, TimedOut, Unreachable
+from ndicloudfs.cache.flight import INTERRUPTED, SingleFlight
+from ndicloudfs.cloud.errors import Interrupted, NotFound, TimedOut
 from tests.support.system import until
 
 
@@ -74,39 +69,40 @@ def test_a_thread_waits_only_so_long_for_another() -> None:
         first.result(10)
 
 
-def test_no_call_is_made_for_a_while_after_the_server_could_not_be_reached() -> None:
-    now = [0.0]
-    uplink, calls = Uplink(lambda: now[0]), []
+def test_one_who_is_killed_does_not_spoil_it_for_the_others() -> None:
+    flight, started, killed = SingleFlight(10), threading.Event(), threading.Event()
 
-    def unreachable() -> None:
-        calls.append(1)
-        raise Unreachable("no route")
+    def first() -> int:
+        started.set()
+        assert killed.wait(10)
+        raise Interrupted("killed")
 
-    for _ in range(10):
-        with pytest.raises(Unreachable, match="no route"):
-            uplink.call(unreachable)
-    assert len(calls) == 1
-    assert uplink.down is not None
-    now[0] = PAUSE_AFTER_DISCONNECT + 1
-    assert uplink.call(lambda: "back") == "back"
-    assert uplink.down is None
-    assert uplink.call(lambda: "still there") == "still there"
+    with ThreadPoolExecutor(2) as pool:
+        owner = pool.submit(flight.run, "key", first)
+        assert started.wait(10)
+        other = pool.submit(flight.run, "key", lambda: 42)
+        until(lambda: waiting(flight, "key") == 1)
+        killed.set()
+        assert other.result(10) == 42
+        with pytest.raises(Interrupted):
+            owner.result(10)
 
 
-def test_a_server_that_lets_call_after_call_run_out_of_time_is_down() -> None:
-    now, calls = [0.0], []
-    uplink = Uplink(lambda: now[0])
+def test_one_who_waits_for_another_can_be_killed() -> None:
+    flight, started, release = SingleFlight(60), threading.Event(), threading.Event()
 
     def slow() -> None:
-        calls.append(1)
-        raise TimedOut("no answer")
+        started.set()
+        release.wait(10)
 
-    for _ in range(10):
-        with pytest.raises(TimedOut, match="no answer"):
-            uplink.call(slow)
-    assert len(calls) == TIMED_OUT_IN_A_ROW
-    now[0] = PAUSE_AFTER_DISCONNECT + 1
-    assert uplink.call(lambda: "back") == "back"
-    with pytest.raises(TimedOut):
-        uplink.call(slow)
-    assert uplink.down is None
+    def be_killed() -> None:
+        INTERRUPTED.set(lambda: True)
+        with pytest.raises(Interrupted):
+            flight.run("key", lambda: None)
+
+    with ThreadPoolExecutor(2) as pool:
+        owner = pool.submit(flight.run, "key", slow)
+        assert started.wait(10)
+        pool.submit(be_killed).result(10)
+        release.set()
+        owner.result(10)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ndicloudfs.writeback import WriteBack
-from tests.writeback.worlds import opened
+from tests.support.sandbox import Sandbox
+from tests.writeback.worlds import Lab, laboratory, opened
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def writeback(state: Path) -> Iterator[WriteBack]:
     back = opened(state)
     yield back
     back.close()
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox, state: Path) -> Iterator[Lab]:
+    """A dataset on a sandbox and a write-back that sends to it."""
+    with laboratory(sandbox, state) as made:
+        yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 import subprocess
 import sys
@@ -12,14 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.writeback import JournalInUse, Kind, Place, State, WriteBack, fingerprint
+from ndicloudfs.writeback import JournalInUse, Kind, State, WriteBack, fingerprint
 from ndicloudfs.writeback.errors import JournalDamaged
 from tests.support.system import until
-from tests.writeback.worlds import DATASET, ORGANIZATION, body_of, opened, place
-
-
-def data_of(where: Place, **fields: object) -> bytes:
-    return json.dumps(body_of(where, **fields)).encode()
+from tests.writeback.worlds import DATASET, ORGANIZATION, data_of, opened, place
 
 
 def test_a_commit_is_there_after_reopening(state: Path) -> None:

@@ -1,0 +1,142 @@
+"""What the parts of the uploader share, and what becomes of an entry in the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ndicloudfs.cloud import NdiCloud
+from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.cloud.values import Document
+from ndicloudfs.writeback.entries import Entry, Kind, State
+from ndicloudfs.writeback.journal import Journal
+from ndicloudfs.writeback.line import Line
+from ndicloudfs.writeback.parking import Parking
+from ndicloudfs.writeback.settings import Limits, Timing
+from ndicloudfs.writeback.staging import Staging
+
+log = logging.getLogger(__name__)
+
+
+class Arrivals(Protocol):
+    """Who wants to know what the server has now; called before the entry leaves the journal."""
+
+    def document_stored(self, dataset_id: str, document: Document) -> None:
+        """The server has this document."""
+
+    def document_deleted(self, dataset_id: str, document_id: str) -> None:
+        """The server does not have this document any more."""
+
+    def file_stored(self, dataset_id: str, uid: str, size: int, path: Path) -> None:
+        """The server has this object of ``size`` bytes; they are still at ``path``."""
+
+    def dataset_changed(self, organization_id: str, dataset_id: str) -> None:
+        """A dataset was made, changed or deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a write-back; ``clock`` tells seconds of the epoch, ``monotonic`` seconds."""
+
+    cloud: NdiCloud
+    journal: Journal
+    staging: Staging
+    arrivals: Arrivals
+    rejected: Parking
+    conflicts: Parking
+    line: Line
+    timing: Timing
+    limits: Limits
+    stopping: threading.Event
+    calls: Executor
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+
+    def pauses(self, seconds: float) -> Pauses:
+        """Looks at the server, further and further apart, for ``seconds`` at most."""
+        return Pauses(self, seconds)
+
+    def later(self, entries: Iterable[Entry], error: CloudError) -> None:
+        """It failed, and trying again may help: not before a while has passed."""
+        if self.stopping.is_set():
+            return  # it was broken off
+        self.line.failed(error)
+        log.info("not sent yet, to be tried again: %s", error)
+        values: dict[int, dict[str, object]] = {
+            entry.generation: {
+                "tries": entry.tries + 1,
+                "due_at": self.clock() + self.line.backoff(entry.tries),
+                "reason": str(error),
+            }
+            for entry in entries
+        }
+        self.journal.note_each(values)
+
+    def finish(self, done: Iterable[tuple[Entry, str]]) -> None:
+        """Its effect was seen, and whoever wants to know was told."""
+        pairs = list(done)
+        self.journal.finish(pairs)
+        for entry, _ in pairs:
+            if entry.kind is Kind.ATTACHMENT and entry.staged and not self.journal.wants(entry.uid):
+                self.staging.remove(entry.uid)
+
+    def reject(self, entry: Entry, reason: str) -> None:
+        """The server will never take it: keep its bytes where the user finds them."""
+        log.error("%s was refused and is kept in rejected/: %s", _shown(entry), reason)
+        data = self.journal.body(entry.generation)
+        path = self.staging.path(entry.uid)
+        if data is not None:
+            self.rejected.put(f"{parked_name(entry)}.json", data, reason)
+        elif entry.staged and path.exists():
+            self.rejected.put(f"{parked_name(entry)}.{entry.name}", path, reason)
+        self.journal.note([entry.generation], state=State.REJECTED, reason=reason, sent_at=None)
+
+    def conflict(self, entry: Entry, reason: str) -> None:
+        """Somebody else was there: overwrite nothing, keep the local version beside it."""
+        log.error("%s is in conflict, its version here is kept: %s", _shown(entry), reason)
+        data = self.journal.body(entry.generation)
+        if data is not None:
+            self.conflicts.put(f"{parked_name(entry)}.json", data, reason)
+        self.journal.note([entry.generation], state=State.CONFLICT, reason=reason, sent_at=None)
+
+    def tell(self, call: Callable[[], None]) -> None:
+        """Tell ``arrivals``; what goes wrong there must not undo what was done."""
+        try:
+            call()
+        except Exception:
+            log.exception("what reached the server could not be passed on")
+
+
+class Pauses:
+    """The time between looks at the server: doubling, and over when the deadline has passed."""
+
+    def __init__(self, context: Context, seconds: float) -> None:
+        self._context = context
+        self._deadline = context.monotonic() + seconds
+        self._pause = context.timing.first_look
+
+    def more(self) -> bool:
+        """Wait, and tell whether to look once more; not where everything stops."""
+        left = self._deadline - self._context.monotonic()
+        if left <= 0:
+            return False
+        if self._context.stopping.wait(min(self._pause, left)):
+            return False
+        self._pause = min(2 * self._pause, self._context.timing.longest_look)
+        return True
+
+
+def parked_name(entry: Entry) -> str:
+    """What the parked version of an entry is called, without its suffix."""
+    return f"{entry.ndi_id or entry.document_id}.{entry.generation}"
+
+
+def _shown(entry: Entry) -> str:
+    if entry.kind in (Kind.ATTACHMENT, Kind.DETACHMENT):
+        return f"file {entry.name} of document {entry.ndi_id or entry.document_id}"
+    return f"{entry.kind.value} {entry.ndi_id or entry.document_id or entry.name}"

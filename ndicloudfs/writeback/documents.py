@@ -1,0 +1,273 @@
+"""Sending documents: one batch of one dataset, from a look at the server to a look at the server.
+
+Adding is not idempotent (section 5.3) and a ZIP has no status (5.10). So whatever may have been
+sent before is looked for first, what is sent is marked in the journal first, and an entry leaves
+the journal when its effect was seen.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from ndicloudfs.cloud.errors import CloudError, NotFound
+from ndicloudfs.cloud.values import UNKNOWN_CLASS, Document, Summary
+from ndicloudfs.writeback import lookup
+from ndicloudfs.writeback.context import Context
+from ndicloudfs.writeback.edits import EditSender
+from ndicloudfs.writeback.entries import Entry, Kind
+from ndicloudfs.writeback.fingerprints import fingerprint, parse
+from ndicloudfs.writeback.removals import RemovalSender
+from ndicloudfs.writeback.sending import FOR_GOOD, all_entries, in_parallel, mark_sent
+from ndicloudfs.writeback.work import Work, grouped
+
+log = logging.getLogger(__name__)
+
+
+class DocumentSender:
+    """Brings a batch of entries about documents to the server. One batch per dataset at a time."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._edits = EditSender(context)
+        self._removals = RemovalSender(context)
+
+    def send(self, dataset_id: str, entries: Sequence[Entry]) -> None:
+        """Bring them there. What fails stays in the journal, with the reason and a time."""
+        works = grouped(entries)
+        for part in (self._located, self._removals.send, self._edits.send, self._create):
+            if not works or self._context.stopping.is_set():
+                return
+            try:
+                works = part(dataset_id, works)
+            except CloudError as error:
+                self._context.later(all_entries(works), error)
+                return
+
+    def _located(self, dataset_id: str, works: list[Work]) -> list[Work]:
+        """Find the documents whose cloud id is not known; what is left has one or is to be made."""
+        context = self._context
+        self._read(works)
+        unknown = [work for work in works if not work.document_id]
+        if not unknown:
+            return works
+        found = self._find(dataset_id, unknown)
+        left = [work for work in works if work.document_id]
+        arrived: list[tuple[Work, Summary]] = []
+        waiting: list[Work] = []
+        for work in unknown:
+            main, rows = work.main, found.get(work.one.ndi_id, [])
+            sent = main is not None and main.sent_at is not None
+            if rows and main is not None and main.sends > 1 and len(rows) > 1:
+                rows = self._without_doubles(dataset_id, work, rows)
+            if rows and sent and not work.deletes and self._as_sent(work):
+                arrived.append((work, rows[0]))
+            elif rows:
+                work.document_id = rows[0].id
+                left.append(work)
+            elif main is not None and sent and self._patience(main) > 0:
+                if work.deletes or not self._as_sent(work):
+                    soon = context.clock() + 4 * context.timing.first_look
+                    context.journal.note([one.generation for one in work.entries], due_at=soon)
+                else:
+                    waiting.append(work)
+            elif work.deletes:
+                context.finish((entry, "") for entry in work.entries)
+            elif main is not None and (main.is_new or not main.expected):
+                left.append(work)
+            else:
+                self._gone(work)
+        self._arrived(dataset_id, arrived)
+        self._await(dataset_id, waiting)
+        return left
+
+    def _read(self, works: list[Work]) -> None:
+        """The bodies that were written; one that is gone has been replaced meanwhile."""
+        written = [work for work in works if work.main and work.main.kind is Kind.DOCUMENT]
+        bodies = self._context.journal.bodies([work.one.generation for work in written])
+        for work in written:
+            data = bodies.get(work.one.generation)
+            if data is None:
+                works.remove(work)
+                continue
+            try:
+                work.body = parse(data)
+            except ValueError as error:
+                self._context.reject(work.one, str(error))
+                works.remove(work)
+                continue
+            work.aim(work.body)
+
+    def _find(self, dataset_id: str, works: Iterable[Work]) -> dict[str, list[Summary]]:
+        wanted = {work.one.ndi_id: work.one.class_name or UNKNOWN_CLASS for work in works}
+        found = lookup.find(self._context.cloud, dataset_id, wanted)
+        self._context.line.worked()
+        return found
+
+    def _as_sent(self, work: Work) -> bool:
+        """Whether what was sent last is what is to be there."""
+        return work.main is not None and work.main.expected[-1:] == (work.mark,)
+
+    def _patience(self, entry: Entry) -> float:
+        """Seconds for which the server may still be at what was sent.
+
+        Never more than the whole patience, wherever the clock of this machine has gone.
+        """
+        whole = self._context.timing.patience
+        age = self._context.clock() - (entry.sent_at or 0.0)
+        return min(whole, whole - age)
+
+    def _gone(self, work: Work) -> None:
+        """The document that was changed is not there any more."""
+        if work.main is not None:
+            self._context.conflict(work.main, "The document was deleted on the server meanwhile")
+            return
+        if self._context.journal.document(work.one) is None:
+            for entry in work.edits:
+                self._context.reject(entry, "The document of this file is not on the server")
+            return
+        # Its document is parked, and the files wait with it.
+        due = self._context.clock() + self._context.timing.longest_backoff
+        self._context.journal.note([entry.generation for entry in work.edits], due_at=due)
+
+    def _without_doubles(self, dataset_id: str, work: Work, rows: list[Summary]) -> list[Summary]:
+        """Delete what came twice because it was sent twice; keep the smallest cloud id."""
+        known = set(work.one.expected) | {work.mark}
+        bodies = lookup.fetch(self._context.cloud, dataset_id, [row.id for row in rows])
+        same = [
+            row for row in rows if row.id in bodies and fingerprint(bodies[row.id].body) in known
+        ]
+        if len(same) > 1:
+            doubles = [row.id for row in same[1:]]
+            log.warning("deleting %d doubles of document %s", len(doubles), work.one.ndi_id)
+            self._context.cloud.documents.bulk_delete(dataset_id, doubles)
+            rows = [row for row in rows if row.id not in doubles]
+        return rows
+
+    # -- new documents -----------------------------------------------------------------------------
+
+    def _create(self, dataset_id: str, works: list[Work]) -> list[Work]:
+        limits = self._context.limits
+        alone = [work for work in works if work.one.sends > 1]
+        together = [work for work in works if work.one.sends <= 1]
+        if len(together) <= limits.most_posts:
+            alone, together = works, []
+        for batch in self._zips(together):
+            self._send_zip(dataset_id, batch)
+        if alone:
+            self._post(dataset_id, alone)
+        return []
+
+    def _zips(self, works: list[Work]) -> Iterator[list[Work]]:
+        limits = self._context.limits
+        batch: list[Work] = []
+        size = 0
+        for work in works:
+            full = len(batch) == limits.documents_per_zip
+            if batch and (full or size + work.one.size > limits.zip_documents_size):
+                yield batch
+                batch, size = [], 0
+            batch.append(work)
+            size += work.one.size
+        if batch:
+            yield batch
+
+    def _send_zip(self, dataset_id: str, works: list[Work]) -> None:
+        context = self._context
+        works = mark_sent(context, works)
+        if not works:
+            return
+        left = False
+
+        def sending() -> None:
+            nonlocal left
+            left = True
+
+        try:
+            context.cloud.documents.bulk_upload(
+                dataset_id, [work.target for work in works], sending
+            )
+        except CloudError as error:
+            if not left or isinstance(error, FOR_GOOD):
+                self._unmark(works)
+                context.later(all_entries(works), error)
+                return
+            log.info("unclear whether %d documents were sent: %s", len(works), error)
+            context.line.failed(error)
+        self._await(dataset_id, works)
+
+    def _post(self, dataset_id: str, works: list[Work]) -> None:
+        """A call each; what is unclear is looked for."""
+        context = self._context
+        works = mark_sent(context, works)
+        unclear: list[Work] = []
+        answered: dict[str, Work] = {}
+        for work, outcome in in_parallel(
+            context, works, lambda work: context.cloud.documents.add(dataset_id, work.target)
+        ):
+            if isinstance(outcome, str):
+                answered[outcome] = work
+            elif isinstance(outcome, FOR_GOOD) and not isinstance(outcome, NotFound):
+                context.reject(work.one, str(outcome))
+            elif outcome.retryable and outcome.status != 429:
+                context.line.failed(outcome)
+                unclear.append(work)
+            else:
+                self._unmark([work])
+                context.later(work.entries, outcome)
+        self._confirm(dataset_id, answered)
+        self._await(dataset_id, unclear)
+
+    def _confirm(self, dataset_id: str, answered: dict[str, Work]) -> None:
+        """See the documents whose cloud ids the server has told."""
+        context, left = self._context, dict(answered)
+        pauses = context.pauses(context.timing.patience)
+        while left:
+            for id_, document in lookup.fetch(context.cloud, dataset_id, left).items():
+                self._arrived(dataset_id, [(left.pop(id_), document.summary)])
+            if left and not pauses.more():
+                return
+
+    def _unmark(self, works: Iterable[Work]) -> None:
+        self._context.journal.note([work.one.generation for work in works], sent_at=None)
+
+    def _await(self, dataset_id: str, works: list[Work]) -> None:
+        """Wait until they are seen; what is not within the server's patience is to be sent again.
+
+        One look is one call: for the first 900, then, where these are there, for the next.
+        """
+        if not works:
+            return
+        context = self._context
+        left = {work.one.ndi_id: work for work in works}
+        pauses = context.pauses(max(self._patience(work.one) for work in works))
+        while left and pauses.more():
+            looked = True
+            while looked and left:
+                asked = list(left)[: lookup.IDS_PER_QUERY]
+                found = self._find(dataset_id, (left[id_] for id_ in asked))
+                looked = len(found) == len(asked)
+                self._arrived(dataset_id, [(left[id_], rows[0]) for id_, rows in found.items()])
+                for id_ in asked:  # what is not there yet goes to the end of the line
+                    work = left.pop(id_)
+                    if id_ not in found:
+                        left[id_] = work
+        if left and not context.stopping.is_set():
+            log.info("%d of %d documents have not arrived", len(left), len(works))
+            context.journal.note_each(
+                {
+                    work.one.generation: {"sent_at": None, "tries": work.one.tries + 1}
+                    for work in left.values()
+                }
+            )
+
+    def _arrived(self, dataset_id: str, seen: list[tuple[Work, Summary]]) -> None:
+        context, done = self._context, []
+        for work, row in seen:
+            document = Document(replace(row, ndi_id=work.one.ndi_id), work.target)
+            context.tell(partial(context.arrivals.document_stored, dataset_id, document))
+            done += [(entry, row.id) for entry in work.entries]
+        if done:
+            context.finish(done)

@@ -1,0 +1,53 @@
+"""How the uploader paces itself: times, sizes, thresholds, each with the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times in seconds."""
+
+    # A batch closes after so much silence, and is never open for longer.
+    silence: float = 2.0
+    longest_open: float = 10.0
+    # What was sent may show up so late; only then does it count as not arrived. Documents of a ZIP
+    # show after 5 to 20 s (section 8.5), a call that timed out may act for another 30 s (1.1).
+    patience: float = 60.0
+    # A job of a ZIP of files takes 5 to 60 s (section 8.5); one that is stuck is given up.
+    job_patience: float = 180.0
+    # Reads may come from a copy that lags behind (section 1.1): what looks like somebody else's
+    # change must stay so for so long.
+    doubt: float = 10.0
+    # Between two looks, doubling.
+    first_look: float = 0.5
+    longest_look: float = 15.0
+    # Before what failed is tried again, doubling.
+    backoff: float = 5.0
+    longest_backoff: float = 300.0
+
+    def scaled(self, factor: float) -> Timing:
+        """All times multiplied; for a server whose delays are scaled in the same way."""
+        return replace(
+            self, **{item.name: getattr(self, item.name) * factor for item in fields(self)}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes, and numbers of things."""
+
+    # New documents up to so many go by single POSTs, which answer with the id.
+    most_posts: int = 12
+    documents_per_zip: int = 5000
+    zip_documents_size: int = 32_000_000
+    # Files below go in ZIPs, from there on a PUT each.
+    small_file: int = 4_000_000
+    zip_files_size: int = 50_000_000  # the size that the MATLAB client uses (section 6.4)
+    zip_members: int = 2000
+    transfers: int = 3  # ZIPs and small files at the same time
+    large_transfers: int = 3  # large files at the same time
+    posts_in_parallel: int = 4  # section 8.4: 3 to 6 are in use
+    failures_in_a_row: int = 5  # of calls, before nothing is sent for a while
+    when: str = "7d"  # until what was deleted is really gone (section 4.6)
