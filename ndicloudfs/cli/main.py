@@ -22,7 +22,10 @@ COMMANDS = {
     "whoami": "account",
     "mount": "mount",
     "umount": "mount",
+    "status": "status",
     "refresh": "freshness",
+    "prefetch": "prefetching",
+    "cache": "cache",
     "config": "config",
     "sandbox": "sandbox",
 }

@@ -35,11 +35,8 @@ log = logging.getLogger(__name__)
     "/etc/fstab are accepted; so is each setting, such as cache-size=50GiB.",
 )
 @settings.flags(
-    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl"),
-    *("shutdown-timeout", "log-level", "log-file"),
-)
-@click.option(
-    "--offline", is_flag=True, help="Never use the network: show what is remembered and cached."
+    *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl", "offline"),
+    *("metrics", "shutdown-timeout", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option(
@@ -53,7 +50,6 @@ def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
-    offline: bool,
     verbose: bool,
     allow_delete_datasets: bool,
     write_pace: float,
@@ -82,7 +78,7 @@ def mount(
     options = server.MountOptions(
         mountpoint=target,
         cache=CacheOptions(
-            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), offline
+            cache_folder, values.of("cache-size"), values.of("metadata-ttl"), values.of("offline")
         ),
         allow_other=parsed.allow_other,
         source=places[0] if len(places) == 2 else "",
@@ -93,6 +89,7 @@ def mount(
         state=None if parsed.read_only else settings.state_folder(),
         allow_delete_datasets=allow_delete_datasets,
         write_pace=write_pace,
+        metrics_port=values.of("metrics"),
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -103,11 +100,10 @@ def mount(
     who = who_asks(values)
     arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
     switches = [
-        *(["--offline"] if offline else []),
         *(["--allow-delete-datasets"] if allow_delete_datasets else []),
         f"--write-pace={write_pace}",
     ]
-    _start(["mount", *switches, *arguments], log_file)
+    _start([arguments[0], *switches, *arguments[1:]], log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)
@@ -133,9 +129,9 @@ def _arguments(
         "cache_dir": cache_folder,
         "log_file": Path(points.absolute(str(log_file))),
     }
-    flags = [f"{settings.BY_PARAMETER[name].flag}={value}" for name, value in own.items()]
+    flags = [settings.BY_PARAMETER[name].as_argument(value) for name, value in own.items()]
     options = [f"-o{text}" for text in fuse_options]
-    return ["--foreground", *options, *flags, "--", *places]
+    return ["mount", "--foreground", *options, *flags, "--", *places]
 
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:

@@ -66,6 +66,12 @@ class Setting:
         """The name of the flag's value in the parameters of a command."""
         return self.name.replace("-", "_")
 
+    def as_argument(self, value: object) -> str:
+        """The flag with a value, as one word of a command line."""
+        if self.kind is SWITCH:
+            return self.flag if value in (True, "true") else f"--no-{self.name}"
+        return f"{self.flag}={value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -174,6 +180,14 @@ SETTINGS = (
     Setting(
         *("metadata-ttl", SECONDS, METADATA_TTL, f"{METADATA_TTL:g}", "NDICLOUDFS_METADATA_TTL"),
         "How long listings are believed before they are refreshed in the background.",
+    ),
+    Setting(
+        *("offline", SWITCH, False, "false", "NDICLOUDFS_OFFLINE"),
+        "Never use the network: show what is remembered and cached.",
+    ),
+    Setting(
+        *("metrics", PORT, None, "none", "NDICLOUDFS_METRICS"),
+        "Port of this machine at which Prometheus finds the figures of a mount.",
     ),
     Setting(
         *("shutdown-timeout", SECONDS, SHUTDOWN_TIMEOUT, f"{SHUTDOWN_TIMEOUT:g}"),

@@ -19,6 +19,7 @@ from ndicloudfs.cloud.objects import Objects
 from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.cloud.session import Session
 from ndicloudfs.cloud.tokens import Tokens
+from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Transport, new_http
 
 
@@ -44,8 +45,15 @@ class NdiCloud:
     ) -> None:
         self.config = config
         self._transport = Transport(config, http or new_http(), monotonic)
+        self.traffic = Traffic(monotonic)
         self._session = session = Session(
-            config, self._transport, clock=clock, monotonic=monotonic, sleep=sleep, rng=rng
+            config,
+            self._transport,
+            self.traffic,
+            clock=clock,
+            monotonic=monotonic,
+            sleep=sleep,
+            rng=rng,
         )
         tokens = Tokens(config, session, stored, clock=clock, monotonic=monotonic)
         api = Api(session, tokens)

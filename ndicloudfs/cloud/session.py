@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ndicloudfs.cloud.answers import Malformed, failure
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, TimedOut, UrlExpired
+from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Answer, Request, Transport
 
 MAX_RETRIES = 3
@@ -66,6 +67,7 @@ class Session:
         self,
         config: CloudConfig,
         transport: Transport,
+        traffic: Traffic,
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
@@ -74,6 +76,7 @@ class Session:
     ) -> None:
         self._config = config
         self._transport = transport
+        self._traffic = traffic
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
@@ -149,12 +152,15 @@ class Session:
         template: str,
         deadline: float | None,
         how_much: Callable[[int], int] | None = None,
+        into: memoryview | None = None,
     ) -> Answer:
         """One exchange of the transport, with its line in the log."""
         started = self._monotonic()
         status: int | str = "failed"
         try:
-            answer = self._transport.exchange(request, deadline, how_much)
+            with self._traffic.exchange(request.method, template, *_sent(request)) as received:
+                answer = self._transport.exchange(request, deadline, how_much, into)
+                received(len(answer.body))
             status = answer.status
             return answer
         finally:
@@ -198,3 +204,13 @@ class Session:
     def _pause(self, retries: int, retry_after: float | None) -> float:
         step: float = FIRST_PAUSE * 2**retries
         return max(step + step * self._rng(), min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def _sent(request: Request) -> tuple[int | None, Callable[[], int]]:
+    """The size of what a request sends, and what tells how much of it has gone."""
+    body = request.body
+    if body is None or isinstance(body, bytes):
+        size = len(body or b"")
+        return size, lambda: size
+    size = len(body)
+    return size, lambda: size - getattr(body, "left", 0)

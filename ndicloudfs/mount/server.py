@@ -18,16 +18,16 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
-from ndicloudfs.mount import binding, mountpoint
+from ndicloudfs.mount import binding, metrics, mountpoint
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.operations import KERNEL_TRUST
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
-from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.source import root_of
+from ndicloudfs.vfs.status import ErrorLog
 from ndicloudfs.vfs.writable import Edits
 from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
 
@@ -52,6 +52,7 @@ class MountOptions:
     state: Path | None = None  # where what is written is kept; None: nothing can be written
     allow_delete_datasets: bool = False
     write_pace: float = 1.0  # factor of all times of writing back
+    metrics_port: int | None = None
 
 
 def serve(
@@ -85,7 +86,10 @@ def serve(
                 filesystem.root = root_of(filesystem.root, options.source)
                 if writeback is not None:
                     writeback.start()
-                with _controlled(options.mountpoint, handlers(filesystem, cache)):
+                with (
+                    _controlled(options.mountpoint, handlers(filesystem, cache)),
+                    metrics.served(options.metrics_port, filesystem.status.facts),
+                ):
                     _run(loaded, filesystem, cache.host, options, ready)
             finally:
                 filesystem.close()

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
-from typing import Any
 
-from ndicloudfs import __version__
-from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs.nodes import (
     ROOT_INO,
     Attributes,
@@ -25,6 +19,7 @@ from ndicloudfs.vfs.nodes import (
     derive_ino,
 )
 from ndicloudfs.vfs.parked import ParkedFolder
+from ndicloudfs.vfs.status import ErrorLog, Status
 from ndicloudfs.writeback import State, WriteBack
 
 CONTROL_NAME = ".ndicloudfs"
@@ -33,35 +28,17 @@ ERRORS_NAME = "errors.log"
 QUEUE_NAME = "queue.json"
 REJECTED_NAME = "rejected"
 CONFLICTS_NAME = "conflicts"
-_LINES_KEPT = 1000
-
-
-class ErrorLog(logging.Handler):
-    """The last warnings and errors, a line each, for ``errors.log``."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line of a record."""
-        self._lines.append(self.format(record).replace("\n", " "))
-
-    def text(self) -> bytes:
-        """All lines that are kept."""
-        return "".join(f"{line}\n" for line in list(self._lines)).encode("utf-8", "replace")
 
 
 class Control(Directory):
     """``.ndicloudfs/``: files whose bytes are made up when they are opened."""
 
     def __init__(
-        self, cache: LocalCache, errors: ErrorLog, writeback: WriteBack | None, mounted_ns: int
+        self, status: Status, errors: ErrorLog, writeback: WriteBack | None, mounted_ns: int
     ) -> None:
         """``writeback``: None where nothing can be written."""
         super().__init__(derive_ino(ROOT_INO, CONTROL_NAME), mounted_ns)
-        self._cache = cache
+        self._status = status
         self._files: dict[str, Node] = {
             STATUS_NAME: _Generated(self.ino, STATUS_NAME, self.status, mounted_ns),
             ERRORS_NAME: _Generated(self.ino, ERRORS_NAME, errors.text, mounted_ns),
@@ -84,22 +61,7 @@ class Control(Directory):
 
     def status(self) -> bytes:
         """What ``status.json`` says; asks nobody and fetches nothing."""
-        outage = self._cache.outage
-        mounted = datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
-        status: dict[str, Any] = {
-            "version": __version__,
-            "server": self._cache.host,
-            "account": self._cache.account,
-            "mounted_at": mounted.isoformat(timespec="seconds"),
-            "online": outage is None,
-            "outage": None if outage is None else str(outage),
-            "cache": {
-                "folder": str(self._cache.folder),
-                "used_bytes": self._cache.used(),
-                "limit_bytes": self._cache.limit,
-            },
-        }
-        return json.dumps(status, indent=2, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(self._status.facts(), indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _queue(writeback: WriteBack) -> bytes:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator
 
 from ndicloudfs.cache.local import LocalCache
-from ndicloudfs.vfs.control import Control, ErrorLog
+from ndicloudfs.vfs.control import Control
 from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
 from ndicloudfs.vfs.source import SourceRoot
+from ndicloudfs.vfs.status import ErrorLog, Status
 from ndicloudfs.vfs.writable import Edits, WritableFolder, remove, rename
 from ndicloudfs.vfs.writable_root import WritableOrganization, Writing
 
@@ -30,7 +31,9 @@ class FileSystem:
         self._cache = cache
         self._edits = edits
         mounted_ns = time.time_ns()
-        control = Control(cache, errors, None if edits is None else edits.writeback, mounted_ns)
+        self.status = Status(cache, errors, mounted_ns)
+        writeback = None if edits is None else edits.writeback
+        control = Control(self.status, errors, writeback, mounted_ns)
         self.root: Directory = Root(cache, control, Writing(edits), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}
@@ -105,7 +108,9 @@ class FileSystem:
 
     def read(self, handle: int, offset: int, length: int) -> bytes:
         """The bytes of an open file from ``offset``. Raises EBADF."""
-        return self.opened(handle).read(offset, length)
+        data = self.opened(handle).read(offset, length)
+        self.status.was_read(len(data))
+        return data
 
     def release(self, handle: int) -> None:
         """Close an open file."""

@@ -16,9 +16,9 @@ from typing import Protocol
 from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import CloudError
-from ndicloudfs.vfs.control import ErrorLog
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.nodes import Kind
+from ndicloudfs.vfs.status import ErrorLog
 
 
 @dataclass(frozen=True)
