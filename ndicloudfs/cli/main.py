@@ -23,8 +23,12 @@ COMMANDS = {
     "mount": "mount",
     "umount": "mount",
     "status": "status",
+    "find": "finding",
+    "path": "finding",
+    "info": "finding",
     "refresh": "freshness",
     "config": "config",
+    "doctor": "doctor",
     "sandbox": "sandbox",
 }
 
