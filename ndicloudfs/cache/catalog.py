@@ -222,6 +222,15 @@ class Catalog:
         self._know_class(dataset_id, class_name)
         return self._index.every_document_of_class(dataset_id, class_name)
 
+    def know_all(self, dataset_id: str) -> None:
+        """List every class of a dataset, all at once where they are not known yet."""
+        names = [name for name, _ in self.classes(dataset_id).items]
+        known = set(self.known_classes(dataset_id))
+        if len(known) < len(names) - len(known):
+            self._crawl(dataset_id)
+        for name in names:
+            self._know_class(dataset_id, name)
+
     def neighbours(self, dataset_id: str, row: DocumentRow, most: int) -> list[DocumentRow]:
         """Up to ``most`` known documents that follow ``row`` in its class."""
         after = (row.ndi_id, row.id)

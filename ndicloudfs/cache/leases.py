@@ -41,18 +41,25 @@ class Leases:
         )
         self._noted_missing: LRUCache[tuple[str, str], bool] = LRUCache(100_000)
 
-    def read(self, dataset_id: str, uid: str, start: int, length: int) -> ObjectRange:
-        """Read a range; a URL that has expired is renewed once (section 6.5)."""
+    def read(
+        self,
+        dataset_id: str,
+        uid: str,
+        start: int,
+        length: int,
+        into: memoryview | None = None,
+    ) -> ObjectRange:
+        """Read a range, to ``into`` if given; a URL that has expired is renewed once (6.5)."""
         lease = self.lease(dataset_id, uid)
         try:
-            return self._read_url(dataset_id, uid, lease, start, length)
+            return self._read_url(dataset_id, uid, lease, start, length, into)
         except UrlExpired:
             with self._lock:  # unless another thread has renewed it meanwhile
                 if self._leases.get((dataset_id, uid)) is lease:
                     del self._leases[dataset_id, uid]
             lease = self.lease(dataset_id, uid)
         try:
-            return self._read_url(dataset_id, uid, lease, start, length)
+            return self._read_url(dataset_id, uid, lease, start, length, into)
         except UrlExpired:
             if (self._index.object_size(dataset_id, uid) or (0, False))[1]:
                 raise
@@ -60,14 +67,21 @@ class Leases:
             raise self._note_missing(dataset_id, uid) from None
 
     def _read_url(
-        self, dataset_id: str, uid: str, lease: FileDetail, start: int, length: int
+        self,
+        dataset_id: str,
+        uid: str,
+        lease: FileDetail,
+        start: int,
+        length: int,
+        into: memoryview | None,
     ) -> ObjectRange:
         url = lease.url
         if url is None:
             raise self._note_missing(dataset_id, uid)
         try:
             return self._up.object_uplink.call(
-                lambda: self._up.cloud.objects.read(url, start, length)
+                lambda: self._up.cloud.objects.read(url, start, length, into),
+                here=into is not None,  # a call that nobody waits for must not write there
             )
         except ObjectMissing:
             raise self._note_missing(dataset_id, uid) from None

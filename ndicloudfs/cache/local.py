@@ -141,7 +141,7 @@ class LocalCache:
             raise PermissionError(errno.EPERM, "others may write there")
         index = Index(index_path(folder, self.host, self.account))
         try:
-            return index, Store(folder / "blocks", limit)
+            return index, Store(blocks_folder(folder), limit)
         except BaseException:
             index.close()
             raise
@@ -158,3 +158,8 @@ def index_path(folder: Path, host: str, account: str) -> Path:
     """The file of the metadata index of an account on a server."""
     name = f"{quote(account, safe='@')}-{SCHEMA_VERSION}.sqlite"
     return folder / "index" / quote(host, safe="") / name
+
+
+def blocks_folder(folder: Path) -> Path:
+    """The folder of the store in a cache folder."""
+    return folder / "blocks"

@@ -177,12 +177,11 @@ def _cache(cache: Path) -> Line:
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
         mend = f"chmod go-w {cache}"
         return Line("cache", Verdict.BROKEN, f"{cache} may be written by others", mend)
-    files = [*cache.glob("index/*/*.sqlite"), *cache.glob("blocks/**/cache.db")]
+    files = [*cache.glob("index/*/*.sqlite"), *cache.rglob("cache.db")]
     for file in files:
         try:
-            with contextlib.closing(
-                sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
-            ) as database:
+            address = f"{file.absolute().as_uri()}?mode=ro"
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
                 (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.Error as error:
             answer = str(error)

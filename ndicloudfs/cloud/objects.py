@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
@@ -75,12 +76,15 @@ class Objects:
         if self._origin:
             self._session.sign_of_life(self._origin)
 
-    def read(self, url: str, start: int, length: int) -> ObjectRange:
+    def read(
+        self, url: str, start: int, length: int, into: memoryview | None = None
+    ) -> ObjectRange:
         """``length`` >= 1 bytes of an object from ``start`` >= 0, fewer only at its end.
 
-        At or behind the end there are no bytes, but the total is given. Raises UrlExpired,
-        ObjectMissing, BadAnswer when other bytes come than were asked for, and the errors of
-        every call.
+        At or behind the end there are no bytes, but the total is given. With ``into``, which has
+        room for all of them, they are put there and nowhere else; after an error there may be
+        anything. Raises UrlExpired, ObjectMissing, BadAnswer when other bytes
+        come than were asked for, and the errors of every call.
         """
         if start < 0 or length < 1:
             raise ValueError(f"no range of bytes: {length} from {start}")
@@ -96,11 +100,11 @@ class Objects:
             return MAX_ERROR
 
         def attempt() -> ObjectRange:
-            sent, answer = self._follow(request, deadline, how_much)
+            sent, answer = self._follow(request, deadline, how_much, into)
             if answer.status == 206:
                 return _partial(sent, answer, start, length)
             if answer.status == 200:
-                return _cut(sent, answer, start, length)
+                return _put(_cut(sent, answer, start, length), into)
             if answer.status == 416:
                 return _behind_the_end(sent, answer, start)
             raise self._failure(sent, answer)
@@ -160,10 +164,11 @@ class Objects:
         request: Request,
         deadline: float,
         how_much: Callable[[int], int],
+        into: memoryview | None,
     ) -> tuple[Request, Answer]:
         """The answer after redirects, each to an address that is safe, and what it answers."""
         for _ in range(MAX_REDIRECTS + 1):
-            answer = self._session.exchange(request, "object", deadline, how_much)
+            answer = self._session.exchange(request, "object", deadline, how_much, into)
             location = answer.headers.get("Location", "")
             if answer.status not in (301, 302, 303, 307, 308) or not location:
                 return request, answer
@@ -247,6 +252,8 @@ def _partial(request: Request, answer: Answer, start: int, length: int) -> Objec
         raise _bad(request, answer, f"bytes {first} to {last} instead of {length} from {start}")
     if len(answer.body) != last - first + 1:
         raise _bad(request, answer, f"other than the {last - first + 1} bytes it promised")
+    if isinstance(answer.body, memoryview):
+        return ObjectRange(b"", start, total, placed=len(answer.body))
     return ObjectRange(answer.body, start, total)
 
 
@@ -254,7 +261,7 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
     """The range out of a whole object, where that costs no more than SLACK bytes for nothing."""
     if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise _bad(request, answer, "a packed object instead of a part")
-    body, announced = answer.body, answer.headers.get("Content-Length", "").strip()
+    body, announced = bytes(answer.body), answer.headers.get("Content-Length", "").strip()
     wanted = min(start + length, length + SLACK)
     if announced.isascii() and announced.isdigit():
         total = int(announced[:18])
@@ -265,6 +272,14 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
     if not complete or min(start + length, total) > wanted:
         raise _bad(request, answer, "the whole object instead of a part")
     return ObjectRange(body[start : start + length], start, total, ranged=False)
+
+
+def _put(part: ObjectRange, into: memoryview | None) -> ObjectRange:
+    """The same, with its bytes in ``into``."""
+    if into is None:
+        return part
+    into[: len(part.data)] = part.data
+    return replace(part, data=b"", placed=len(part.data))
 
 
 def _behind_the_end(request: Request, answer: Answer, start: int) -> ObjectRange:

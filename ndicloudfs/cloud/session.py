@@ -152,13 +152,14 @@ class Session:
         template: str,
         deadline: float | None,
         how_much: Callable[[int], int] | None = None,
+        into: memoryview | None = None,
     ) -> Answer:
         """One exchange of the transport, with its line in the log."""
         started = self._monotonic()
         status: int | str = "failed"
         try:
             with self._traffic.exchange(request.method, template, *_sent(request)) as received:
-                answer = self._transport.exchange(request, deadline, how_much)
+                answer = self._transport.exchange(request, deadline, how_much, into)
                 received(len(answer.body))
             status = answer.status
             return answer

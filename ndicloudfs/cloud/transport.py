@@ -29,6 +29,7 @@ from ndicloudfs.cloud.redaction import silence_urls
 
 POOL_SIZE = 64  # connections kept per host: as many as the kernel sends requests at once
 MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest known answer (dataset detail) has 3 MB
+PARTIAL = 206  # status of an answer that is a range
 CHUNK = 256 * 1024  # bytes asked of a socket at once
 
 
@@ -67,7 +68,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes | memoryview = field(repr=False)
 
     def content(self) -> bytes:
         """The body, unpacked where the server says that it is gzip.
@@ -75,7 +76,7 @@ class Answer:
         Raises ValueError when it is not.
         """
         if self.headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip"):
-            return self.body
+            return bytes(self.body)
         unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
         try:
             content = unpacking.decompress(self.body, MAX_ANSWER)
@@ -119,11 +120,13 @@ class Transport:
         request: Request,
         deadline: float | None,
         how_much: Callable[[int], int] | None = None,
+        into: memoryview | None = None,
     ) -> Answer:
         """Send ``request`` and read the answer, whatever its status; redirects are answers too.
 
-        Reads at most ``how_much(status)`` bytes, else MAX_ANSWER. Without ``deadline`` only
-        silence of the network ends the exchange. Raises Unreachable, TimedOut or BadAnswer.
+        Reads at most ``how_much(status)`` bytes, else MAX_ANSWER. The body of a 206 that fits is
+        put ``into`` the place given for it. Without ``deadline`` only silence of the network ends
+        the exchange. Raises Unreachable, TimedOut or BadAnswer.
         """
         connect, read = self._connect_timeout, self._read_timeout
         if deadline is not None:
@@ -144,7 +147,12 @@ class Transport:
                 stream=True,
             ) as response:
                 limit = how_much(response.status_code) if how_much else MAX_ANSWER
-                body = b"".join(self._chunks(response, limit, deadline))
+                chunks = self._chunks(response, limit, deadline)
+                body: bytes | memoryview
+                if into is not None and response.status_code == PARTIAL:
+                    body = _gathered(chunks, into)
+                else:
+                    body = b"".join(chunks)
                 return Answer(response.status_code, response.headers, body)
         except (  # RequestException is an OSError
             OSError,
@@ -169,6 +177,17 @@ class Transport:
                 return
             limit -= len(chunk)
             yield chunk
+
+
+def _gathered(chunks: Iterable[bytes], into: memoryview) -> bytes | memoryview:
+    """The chunks in ``into``; joined, where they are more than it can hold."""
+    done = 0
+    for chunk in chunks:
+        if done + len(chunk) > len(into):
+            return b"".join([into[:done], chunk, *chunks])
+        into[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return into[:done]
 
 
 def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:

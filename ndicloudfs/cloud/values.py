@@ -271,13 +271,15 @@ class ObjectRange:
     """Bytes of an object from ``start``; ``total`` is the size of the whole object in bytes.
 
     ``ranged``: the answer was one to a range, as only an object store gives it. Anything that
-    stands between may give a whole other thing instead.
+    stands between may give a whole other thing instead. ``placed``: how many bytes were put where
+    the caller wanted them; then there are none here.
     """
 
     data: bytes = field(repr=False)
     start: int
     total: int
     ranged: bool = True
+    placed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from ndicloudfs.cache.blockfile import BLOCK
+from ndicloudfs.cache.fetching import MIB
 from ndicloudfs.cache.leases import MISSING_FOR
 from ndicloudfs.cache.local import CacheOptions, LocalCache
-from ndicloudfs.cache.reader import BLOCK, MIB
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import (
     BadAnswer,

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ndicloudfs.cache.objects import AHEAD_LIMIT
-from ndicloudfs.cache.reader import BLOCK, MIB, RUN, ObjectReader
+from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
+from ndicloudfs.cache.fetching import AHEAD_LIMIT, MIB
+from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.reader import ObjectReader
 from tests.cache.test_objects import OBJECTS, Clock, Lab, open_cache
 from tests.sandbox.raw import login, upload
 from tests.support.sandbox import Sandbox
@@ -35,14 +37,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def fresh(lab: Lab, tmp_path: Path) -> Iterator[ObjectReader]:
-    """The object, opened with an empty cache."""
+def empty(lab: Lab, tmp_path: Path) -> Iterator[LocalCache]:
+    """A cache with nothing in it."""
     with open_cache(lab.sandbox, tmp_path / "cache", lab.clock) as cache:
-        reader = cache.objects.open(lab.dataset, "source")
-        lab.sandbox.clear_log()
-        lab.sandbox.clear_faults()
-        yield reader
-        reader.close()
+        yield cache
+
+
+@pytest.fixture
+def fresh(lab: Lab, empty: LocalCache) -> Iterator[ObjectReader]:
+    """The object, opened with an empty cache."""
+    reader = empty.objects.open(lab.dataset, "source")
+    lab.sandbox.clear_log()
+    lab.sandbox.clear_faults()
+    yield reader
+    reader.close()
 
 
 def in_order(reader: ObjectReader, start: int, stop: int) -> bytes:
@@ -51,7 +59,7 @@ def in_order(reader: ObjectReader, start: int, stop: int) -> bytes:
 
 def quiet(reader: ObjectReader) -> None:
     """Wait until nothing is under way."""
-    until(lambda: not reader._objects._coming)
+    until(lambda: not reader._memory.coming)
 
 
 def test_a_file_read_in_order_comes_in_long_ranges_and_each_byte_once(
@@ -60,7 +68,7 @@ def test_a_file_read_in_order_comes_in_long_ranges_and_each_byte_once(
     assert in_order(fresh, 0, len(SOURCE)) == SOURCE
     quiet(fresh)
     assert lab.bytes_fetched() == len(SOURCE) - BLOCK  # the first came when it was opened
-    assert len(lab.requests()) <= len(SOURCE) // (RUN * BLOCK) + 8
+    assert len(lab.requests()) <= len(SOURCE) // (BLOCKS * BLOCK) + 8
 
 
 def test_a_reader_that_stops_has_fetched_three_times_what_it_read_at_most(
@@ -69,7 +77,7 @@ def test_a_reader_that_stops_has_fetched_three_times_what_it_read_at_most(
     start = 8 * MIB
     assert in_order(fresh, start, start + 2 * MIB) == SOURCE[start:][: 2 * MIB]
     quiet(fresh)
-    assert lab.bytes_fetched() <= 3 * 2 * MIB + RUN * BLOCK
+    assert lab.bytes_fetched() <= 3 * 2 * MIB + BLOCKS * BLOCK
 
 
 def test_a_look_at_a_few_places_fetches_their_blocks_alone(lab: Lab, fresh: ObjectReader) -> None:
@@ -92,28 +100,33 @@ def test_two_readers_in_turns_in_one_file_are_both_read_ahead_of(
 
 def test_what_is_fetched_ahead_never_exceeds_its_limit(lab: Lab, fresh: ObjectReader) -> None:
     lab.sandbox.fault(OBJECTS, "hang", count=-1, skip=8)
-    objects = fresh._objects
+    fetcher = fresh._fetcher
     for at in range(0, 3 * MIB, BLOCK):
         fresh.read(at, BLOCK)
-        assert 0 <= objects._ahead <= AHEAD_LIMIT
+        assert 0 <= fetcher.ahead <= AHEAD_LIMIT
     lab.sandbox.clear_faults()
     quiet(fresh)
-    until(lambda: objects._ahead == 0)
+    until(lambda: fetcher.ahead == 0)
 
 
 def test_a_reader_that_goes_away_takes_back_what_was_not_begun(
-    lab: Lab, fresh: ObjectReader
+    lab: Lab, empty: LocalCache, fresh: ObjectReader
 ) -> None:
     in_order(fresh, 0, 2 * MIB)
     fresh.close()
     quiet(fresh)
-    other = fresh._objects.open(lab.dataset, "source")
+    other = empty.objects.open(lab.dataset, "source")
     assert in_order(other, 0, len(SOURCE)) == SOURCE
     other.close()
 
 
 def test_a_failure_while_reading_ahead_is_not_the_readers(lab: Lab, fresh: ObjectReader) -> None:
-    lab.sandbox.fault(OBJECTS, "status", skip=2, count=4, status=500)
+    in_order(fresh, 0, MIB)
+    quiet(fresh)
+    lab.sandbox.fault(OBJECTS, "status", count=-1, status=500)
+    assert fresh.read(MIB, BLOCK) == SOURCE[MIB : MIB + BLOCK]  # at hand: only what is ahead fails
+    quiet(fresh)
+    lab.sandbox.clear_faults()
     assert in_order(fresh, 0, len(SOURCE)) == SOURCE
 
 
