@@ -65,7 +65,7 @@ class Binding:
         if self.name == MFUSEPY and self.version >= (3, 12):
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
-        if self.name == MFUSEPY and self._version[0] == 3:
+        if self.name == MFUSEPY and self.version[0] == 3:
             kind = whole_requests.fuse_class(kind)
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
