@@ -21,6 +21,7 @@ from ndicloudfs.cache.flight import INTERRUPTED
 from ndicloudfs.cloud.errors import CloudError, Interrupted, NotFound, ObjectMissing
 from ndicloudfs.mount.caller import is_ending
 from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
+from ndicloudfs.mount.readahead import KERNEL_READAHEAD
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -78,6 +79,7 @@ class Operations:
             conn.max_background = _BACKGROUND_REQUESTS
             conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
             conn.want &= ~CAP_READDIRPLUS_AUTO
+            conn.max_readahead = KERNEL_READAHEAD * 1024  # if nothing else limits it
         self._ready()
 
     def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
