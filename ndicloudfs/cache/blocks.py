@@ -46,6 +46,19 @@ class Blocks:
             log.warning("a damaged block of the cache was dropped and will be fetched again")
         return whole
 
+    def absent(self, key: str, positions: range) -> list[int]:
+        """Those of ``positions`` whose blocks are not there."""
+        file = self._enter(key)
+        if file is None:
+            return list(positions)
+        try:
+            return file.absent(positions)
+        except OSError as error:
+            self._store.warn(error)
+            return list(positions)
+        finally:
+            file.leave()
+
     def write(self, key: str, blocks: list[Block]) -> None:
         """Keep blocks, each with its position."""
         file = self._enter(key) or self._create(key)

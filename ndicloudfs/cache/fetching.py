@@ -5,6 +5,7 @@ What came from the object store is kept on the disk, after whoever waits for it 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from ndicloudfs.cache.blocks import Blocks
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.memory import Memory, ObjectFile, Piece, Shelf, runs
-from ndicloudfs.cloud.errors import BadAnswer, SizeChanged
+from ndicloudfs.cloud.errors import BadAnswer, CloudError, SizeChanged
 
 MIB = 1 << 20
 # Bytes fetched ahead, for all readers together. 48 MiB are 12 ranges of 4 MiB on their way, what
@@ -33,6 +34,12 @@ UNSAVED_LIMIT = 16 * MIB
 
 class Dropped(Exception):
     """Blocks will not come: they were to be fetched ahead, and that was given up."""
+
+
+class NotKept(CloudError):
+    """Blocks that came could not be kept: the disk of the cache is full or fails."""
+
+    errno = errno.ENOSPC
 
 
 class Fetcher:
@@ -135,6 +142,26 @@ class Fetcher:
             self._save(piece, [piece.numbers])
         self.close_shelf(shelf)
 
+    def keep(self, file: ObjectFile, numbers: range) -> bool:
+        """Bring blocks of one file of blocks to the disk, past the memory.
+
+        Answers whether they were there. Raises ``NotKept`` where the disk does not take them.
+        """
+        piece = Piece(Shelf(file), numbers)
+        key, positions = self._place(piece, numbers)
+        absent = self._blocks.absent(key, positions)
+        if not absent:
+            return True
+        piece.buffer = bytearray(len(numbers) * BLOCK)
+        for run in runs(numbers[at - positions.start] for at in absent):
+            self._fetch(piece, run)
+            self._write(piece, [run])
+        lost = self._blocks.absent(key, positions)
+        self._blocks.close(key)
+        if lost:
+            raise NotKept(f"The disk of the cache did not take a part of file {file.uid}")
+        return False
+
     def close_shelf(self, shelf: Shelf) -> None:
         """A reader has gone; the last one leaves no file open."""
         if self._memory.close(shelf):
@@ -192,15 +219,18 @@ class Fetcher:
     def _save(self, piece: Piece, fetched: Iterable[range]) -> None:
         """Keep runs of a piece on the disk, and take the pin back."""
         try:
-            blocks = [
-                (self._place(piece, run)[1][at], _part(piece, range(number, number + 1)))
-                for run in fetched
-                for at, number in enumerate(run)
-            ]
-            if blocks:
-                self._blocks.write(self._place(piece, piece.numbers)[0], blocks)
+            self._write(piece, fetched)
         finally:
             self._memory.release([piece])
+
+    def _write(self, piece: Piece, fetched: Iterable[range]) -> None:
+        blocks = [
+            (self._place(piece, run)[1][at], _part(piece, range(number, number + 1)))
+            for run in fetched
+            for at, number in enumerate(run)
+        ]
+        if blocks:
+            self._blocks.write(self._place(piece, piece.numbers)[0], blocks)
 
     def _place(self, piece: Piece, numbers: range) -> tuple[str, range]:
         """The key of the file of blocks that ``numbers`` are in, and their positions in it."""

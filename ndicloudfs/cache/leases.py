@@ -80,7 +80,8 @@ class Leases:
             raise self._note_missing(dataset_id, uid)
         try:
             return self._up.object_uplink.call(
-                lambda: self._up.cloud.objects.read(url, start, length, into)
+                lambda: self._up.cloud.objects.read(url, start, length, into),
+                here=into is not None,  # a call that nobody waits for must not write there
             )
         except ObjectMissing:
             raise self._note_missing(dataset_id, uid) from None

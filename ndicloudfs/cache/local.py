@@ -117,6 +117,7 @@ class LocalCache:
         self._stopping.set()
         self._stay_down("The mount is ending; nothing more is fetched")
         self.objects.close()
+        self.bodies.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         self._index.close()
@@ -134,7 +135,7 @@ class LocalCache:
             raise PermissionError(errno.EPERM, "others may write there")
         index = Index(index_path(folder, self.host, self.account))
         try:
-            return index, Store(folder / "blocks", limit)
+            return index, Store(blocks_folder(folder), limit)
         except BaseException:
             index.close()
             raise
@@ -151,3 +152,8 @@ def index_path(folder: Path, host: str, account: str) -> Path:
     """The file of the metadata index of an account on a server."""
     name = f"{quote(account, safe='@')}-{SCHEMA_VERSION}.sqlite"
     return folder / "index" / quote(host, safe="") / name
+
+
+def blocks_folder(folder: Path) -> Path:
+    """The folder of the store in a cache folder."""
+    return folder / "blocks"

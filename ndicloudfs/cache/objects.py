@@ -12,7 +12,7 @@ import threading
 
 from cachetools import TTLCache
 
-from ndicloudfs.cache.blockfile import BLOCK
+from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
 from ndicloudfs.cache.catalog import Catalog, Upstream
 from ndicloudfs.cache.fetching import MIB, Fetcher
@@ -79,17 +79,30 @@ class Objects:
         Raises ``ObjectMissing``, and ``SizeChanged`` where the size stated by the list of files
         turns out to be wrong; it is right from then on.
         """
+        known = self._index.object_size(dataset_id, uid)
+        file = self.file(dataset_id, uid)
+        if known is not None and known[0] != file.size:
+            raise SizeChanged(
+                f"File {uid} has {file.size} bytes, not {known[0]} as listed; open it again"
+            )
+        shelf = self._memory.open(file)
+        return ObjectReader(self._memory, self._fetcher, shelf, self._up.patience)
+
+    def file(self, dataset_id: str, uid: str) -> ObjectFile:
+        """An object with its size made certain. Raises ``ObjectMissing``."""
         self._leases.raise_if_missing(dataset_id, uid)
         known = self._index.object_size(dataset_id, uid)
-        if known is None or not known[1]:
-            size = self._verify(dataset_id, uid)
-            if known is not None and known[0] != size:
-                raise SizeChanged(
-                    f"File {uid} has {size} bytes, not {known[0]} as listed; open it again"
-                )
-            known = (size, True)
-        shelf = self._memory.open(ObjectFile(dataset_id, uid, known[0]))
-        return ObjectReader(self._memory, self._fetcher, shelf, self._up.patience)
+        size = known[0] if known and known[1] else self._verify(dataset_id, uid)
+        return ObjectFile(dataset_id, uid, size)
+
+    def keep(self, file: ObjectFile, part: int) -> tuple[int, bool]:
+        """Bring a part of an object to the disk: its size in bytes, and whether it was there.
+
+        A part is ``BLOCKS`` blocks. Raises CloudError, also where the disk does not take it.
+        """
+        numbers = range(part * BLOCKS, min((part + 1) * BLOCKS, -(-file.size // BLOCK)))
+        size = min(numbers.stop * BLOCK, file.size) - numbers.start * BLOCK
+        return size, self._fetcher.keep(file, numbers)
 
     def nameless(self, dataset_id: str, document_id: str, name: str) -> ObjectMissing:
         """The error, noted once, of a file that its document names without a uid."""

@@ -249,6 +249,13 @@ class Store:
         self._pool.submit(self._cache.clear).result()
         return max(0, int(before - self._pool.submit(self._cache.volume).result()))
 
+    def counts(self) -> tuple[int, int]:
+        """How many document bodies and how many files of blocks there are."""
+        none: list[tuple[str, str | None]] = []
+        rows = self.run(self._keys, none)
+        parts = sum(tag == _FILE for _, tag in rows)
+        return len(rows) - parts, parts
+
     def volume(self) -> int:
         """Bytes that the store takes on the disk, with those that are being written."""
         return int(self.run(self._cache.volume, 0))

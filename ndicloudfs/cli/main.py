@@ -24,6 +24,8 @@ COMMANDS = {
     "umount": "mount",
     "status": "status",
     "refresh": "freshness",
+    "prefetch": "prefetching",
+    "cache": "cache",
     "config": "config",
     "sandbox": "sandbox",
 }

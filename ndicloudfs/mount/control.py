@@ -74,6 +74,13 @@ class Request:
             raise Misused(f"{name} is missing")
         return value
 
+    def texts(self, name: str) -> list[str]:
+        """The argument ``name``, which must be a list of texts. Raises ``Misused``."""
+        value = self.arguments.get(name)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise Misused(f"{name} is missing")
+        return value
+
 
 Handler: TypeAlias = Callable[[Request], Json]
 

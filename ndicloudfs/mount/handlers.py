@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.prefetch import Prefetch, TooMuch
 from ndicloudfs.cache.refresh import Refresh
-from ndicloudfs.cache.scope import Scope
+from ndicloudfs.cache.scope import DatasetScope, Scope
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.control import Handler, Misused, Request
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -25,6 +26,7 @@ def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]
     return {
         "ping": lambda _: {"pid": os.getpid()},
         "refresh": handling.refresh,
+        "prefetch": handling.prefetch,
         "status": lambda _: {"pid": os.getpid(), **filesystem.status.facts()},
     }
 
@@ -40,6 +42,24 @@ class _Handlers:
             self._cache.catalog, self._cache.bodies, lambda done: request.progress(asdict(done))
         )
         return asdict(refresh.run(self._scope(request.text("path"))))
+
+    def prefetch(self, request: Request) -> Json:
+        """Bring documents and files of ``paths`` into the cache; how many, in numbers."""
+        cache = self._cache
+        prefetch = Prefetch(
+            *(cache.catalog, cache.bodies, cache.objects, cache.limit),
+            lambda done: request.progress(asdict(done)),
+        )
+        scopes = []
+        for path in request.texts("paths"):
+            scope = self._scope(path)
+            if not isinstance(scope, DatasetScope):
+                raise Misused(f"{path or 'The mount'} is more than one dataset; name one dataset")
+            scopes.append(scope)
+        try:
+            return asdict(prefetch.run(scopes))
+        except TooMuch as error:
+            raise Misused(str(error)) from error
 
     def _scope(self, path: str) -> Scope:
         scope = self._fs.resolve(path).scope()

@@ -114,8 +114,9 @@ def _found(arguments: argparse.Namespace) -> Report:
                 for line in lines:
                     if run and LINES[line].once:
                         continue
-                    console.print(f"run {run + 1}: {line}")
+                    began = time.monotonic()
                     figures = _run(made, line, failures)
+                    console.print(f"run {run + 1}: {line}, {time.monotonic() - began:.0f} s")
                     if figures is not None:
                         found.setdefault(line, []).append(figures)
     results = (result for line, runs in found.items() for result in collect(line, runs))

@@ -13,7 +13,8 @@ from benchmarks.processes import Failed
 from benchmarks.world import LATENCIES, MIB, NONE, World
 
 LARGE, SEQUENTIAL, RANDOM, SCIENCE, NEW = "Large", "Sequential", "Random", "Science", "New"
-SCALE = "Scale"
+SMALL, MEDIUM = "Small", "Medium"
+SCALE = "Scale"  # the small, the medium and the large one
 # One document in ten of a dataset that `scale` makes: a share of one in thirteen by itself, and
 # one in forty that has a file.
 CLASS = "element_epoch"
@@ -42,9 +43,8 @@ def without_latencies(world: World) -> Iterator[None]:
 
 
 def scale_names(world: World) -> dict[str, int]:
-    """Name and number of documents of the datasets of growing size; the last is the large one."""
-    *small, large = world.sizes.documents
-    return {**{f"{SCALE} {count}": count for count in small}, LARGE: large}
+    """Name and number of documents of the datasets of growing size."""
+    return dict(zip((SMALL, MEDIUM, LARGE), world.sizes.documents, strict=True))
 
 
 def large_file(dataset: Path) -> Path:

@@ -35,7 +35,7 @@ KIB, MIB = 1 << 10, 1 << 20
 class Sizes:
     """How much there is: documents of the datasets, bytes of files, and how often all is run."""
 
-    documents: tuple[int, ...]  # of each dataset, the last being the large one
+    documents: tuple[int, int, int]  # of the small, the medium and the large dataset
     sequential: int
     random: int
     scientific: int
@@ -67,7 +67,7 @@ SIZES = {
         runs=1,
     ),
     "tiny": Sizes(
-        documents=(80, 160),
+        documents=(80, 160, 240),
         sequential=4 * MIB,
         random=4 * MIB,
         scientific=4 * MIB,

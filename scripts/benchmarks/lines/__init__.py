@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.datasets import LARGE, NEW, RANDOM, SCALE, SCIENCE, SEQUENTIAL
+from benchmarks.datasets import LARGE, MEDIUM, NEW, RANDOM, SCALE, SCIENCE, SEQUENTIAL
 from benchmarks.figures import Figure
 from benchmarks.lines import listing, reading, scale, scientific, settings, writing
 from benchmarks.world import World
@@ -33,8 +33,8 @@ LINES = {
     "memmap": Line(scientific.memmap, (SCIENCE,)),
     "new-documents": Line(writing.new_documents, (NEW,)),
     "new-files": Line(writing.new_files, (NEW,)),
-    "new-file": Line(writing.new_file, (NEW,)),
+    "new-file": Line(writing.new_file, (NEW,), once=True),
     "memory": Line(reading.memory, (LARGE, RANDOM)),
-    "scale": Line(scale.scale, (SCALE,)),
-    "settings": Line(settings.settings, (LARGE, SEQUENTIAL), once=True),
+    "scale": Line(scale.scale, (SCALE,), once=True),
+    "settings": Line(settings.settings, (MEDIUM, SEQUENTIAL), once=True),
 }
