@@ -1,8 +1,8 @@
 """How far the kernel reads ahead of a program, where this process may say so.
 
-By default a mount gets requests of 128 KiB, and two at a time. With 1 MiB it gets an eighth of them,
-which is what a read from the disk cache costs most (scripts/bench sequential). Only root may raise
-it, and only libfuse 3 lets the value through.
+By default a mount gets requests of 128 KiB, two at a time. With 1 MiB it gets an eighth of them,
+and they are what a read from the disk cache costs most (scripts/bench sequential). Only root may
+raise it, and only libfuse 3 lets the value through.
 """
 
 from __future__ import annotations
