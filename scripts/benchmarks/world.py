@@ -58,12 +58,12 @@ SIZES = {
     ),
     "quick": Sizes(
         documents=(100, 1_000, 10_000),
-        sequential=128 * MIB,
-        random=256 * MIB,
-        scientific=64 * MIB,
+        sequential=96 * MIB,
+        random=128 * MIB,
+        scientific=32 * MIB,
         new_documents=2_000,
         new_files=500,
-        new_file=250 * MIB,
+        new_file=200 * MIB,
         runs=1,
     ),
     "tiny": Sizes(
