@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Failed, end, mount_process, running
+from benchmarks.processes import Failed, end, mount_process, running, until
 from ndicloudfs.cloud import CloudConfig
 from ndicloudfs.mount import mountpoint
 
@@ -164,6 +164,11 @@ class World:
     def mount_pid(self) -> int:
         """The process of the mount."""
         return mount_process(self.folder / "ndi")
+
+    def sync(self) -> None:
+        """Wait until the server has everything that was written in the mount."""
+        queue = self.folder / "ndi" / ".ndicloudfs" / "queue.json"
+        until(lambda: not json.loads(queue.read_bytes())["entries"], "the queue to end", 600)
 
     def ndicloudfs(self, *arguments: str) -> str:
         """Run a command to its end; its output."""
