@@ -10,10 +10,11 @@ import ctypes
 import ctypes.util
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ndicloudfs.mount import readdirplus
+from ndicloudfs.mount import readdirplus, whole_requests
 
 VARIABLE = "NDICLOUDFS_FUSE"
 MFUSEPY, FUSEPY = "mfusepy", "fusepy"
@@ -33,22 +34,47 @@ class Binding:
     module: Any
 
     @property
-    def _version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int]:
+        """Of libfuse: major and minor."""
         return self.module.fuse_version_major, self.module.fuse_version_minor
 
     @property
     def readdirplus(self) -> bool:
         """Whether entries of a directory can be listed together with their attributes."""
-        return self.name == MFUSEPY and self._version[0] == 3 and not self._lists_junk
+        return self.name == MFUSEPY and self.version[0] == 3 and not self._lists_junk
 
     @property
     def _lists_junk(self) -> bool:
         """Whether libfuse is one that sends attributes of entries that come without any."""
-        if self._version != (3, 17):
+        if self.version != (3, 17):
             return False
         version = self.module._libfuse.fuse_pkgversion  # 3.17.0 and 3.17.1 do it
         version.restype = ctypes.c_char_p
         return bytes(version() or b"").startswith((b"3.17.0", b"3.17.1"))
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether the kernel can be made to forget what it was told of a path."""
+        return (
+            self.name == MFUSEPY
+            and self.version[0] == 3
+            and hasattr(self.module._libfuse, "fuse_invalidate_path")
+        )
+
+    def invalidator(self) -> Callable[[str], None]:
+        """What makes the kernel forget a path; to be asked for while an operation runs.
+
+        Where ``invalidates``. It must not be called by a thread that runs an operation.
+        """
+        library = self.module._libfuse
+        function = library.fuse_invalidate_path
+        function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_char_p), ctypes.c_int
+        fuse = library.fuse_get_context().contents.fuse
+
+        def invalidate(path: str) -> None:
+            function(fuse, os.fsencode(path))  # fails where the kernel has not heard of it
+
+        return invalidate
 
     def caller(self) -> int:
         """The thread that waits for the operation that runs on this thread; 0 if it is unknown."""
@@ -61,9 +87,11 @@ class Binding:
         Raises ``RuntimeError`` where libfuse gives up; it has then said why on stderr.
         """
         # The option came with libfuse 3.12; before, there was no limit.
-        if self.name == MFUSEPY and self._version >= (3, 12):
+        if self.name == MFUSEPY and self.version >= (3, 12):
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
+        if self.name == MFUSEPY and self.version[0] == 3:
+            kind = whole_requests.fuse_class(kind)
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
 

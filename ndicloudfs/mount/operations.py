@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from ndicloudfs.cache.flight import INTERRUPTED
 from ndicloudfs.cloud.errors import CloudError, Interrupted, NotFound, ObjectMissing
+from ndicloudfs.mount.binding import Binding
 from ndicloudfs.mount.caller import is_ending
 from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
+from ndicloudfs.mount.invalidation import Invalidation
+from ndicloudfs.mount.pages import Pages
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -30,15 +33,13 @@ log = logging.getLogger(__name__)
 
 _TYPES = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG}
 _MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o555, Kind.FILE: stat.S_IFREG | 0o444}
+_WRITABLE_MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o755, Kind.FILE: stat.S_IFREG | 0o644}
 _NAME_MAX = 255
 # `cp` and Python read in units of st_blksize: fewer, larger requests.
 _BLOCK_SIZE = 256 * 1024
 # libfuse 3 lets 12 requests run in the background: one slow file would hold up all others.
 _BACKGROUND_REQUESTS = 128
-# The kernel asks for names and attributes again after this long (s).
-KERNEL_TRUST = 1
-_MARGIN = 1
-_PATHS_KEPT = 100_000
+_MARGIN = 1.0  # s; the kernel's clock starts when it has the answer
 _SAME_ERROR_EVERY = 30.0  # s; a walk while the server is away fails ten thousand times alike
 
 
@@ -51,23 +52,29 @@ class Operations:
         self,
         filesystem: FileSystem,
         ready: Callable[[], None],
-        caller: Callable[[], int],
+        loaded: Binding,
+        trust: float,
         umask: int = 0,
     ) -> None:
         """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off.
 
-        ``caller`` tells the thread that waits for the operation which runs on this thread.
+        ``trust``: for so long the kernel believes what it is told (s). ``loaded`` tells which
+        thread waits for an operation.
         """
         self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
+        self._writable_modes = {kind: mode & ~umask for kind, mode in _WRITABLE_MODES.items()}
         self._fs = filesystem
         self._ready = ready
-        self._interrupted = lambda: is_ending(caller())
+        self._loaded = loaded
+        self._interrupted = lambda: is_ending(loaded.caller())
         self._uid, self._gid = os.getuid(), os.getgid()
         self._directories = OpenDirectories()
         # What the kernel believes of a path, which it keeps longer than a request: the size it was
         # told, and whose pages it may still have.
-        self._told = Told(KERNEL_TRUST + _MARGIN, time.monotonic)
-        self._pages: LRUCache[str, str] = LRUCache(_PATHS_KEPT)
+        self._told = Told(trust + _MARGIN, time.monotonic)
+        self._pages = Pages()
+        self._invalidation = Invalidation(self._told)
+        filesystem.watch(self._invalidation.changed)
         self._logged: TTLCache[str, bool] = TTLCache(1000, _SAME_ERROR_EVERY, timer=time.monotonic)
         self._lock = threading.Lock()
 
@@ -78,21 +85,32 @@ class Operations:
             conn.max_background = _BACKGROUND_REQUESTS
             conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
             conn.want &= ~CAP_READDIRPLUS_AUTO
+        if self._loaded.invalidates:
+            self._invalidation.start(self._loaded.invalidator())
         self._ready()
 
-    def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
-        """Attributes of a node; times in nanoseconds."""
-        del fi
-        with self._failures(path):
-            attributes = self._fs.resolve(path).attributes()
-        if attributes.kind is Kind.FILE:
+    def destroy(self, path: str) -> None:
+        """The mount has ended; its owner closes the file system."""
+        del path
+        self._invalidation.stop()
+
+    def getattr(self, path: str | None, fi: Any = None) -> dict[str, int]:
+        """Attributes of a node; times in nanoseconds. ``path`` is None where it was removed."""
+        with self._failures(path or ""):
+            attributes = None if fi is None else self._fs.attributes_of(fi.fh)
+            if attributes is None:
+                if path is None:
+                    raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+                attributes = self._fs.resolve(path).attributes()
+        if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
         return self._stat(attributes)
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
+        modes = self._writable_modes if attributes.writable else self._modes
         return {
-            "st_mode": self._modes[attributes.kind],
+            "st_mode": modes[attributes.kind],
             "st_ino": attributes.ino,
             # 1 for directories means "unknown": `find` must not conclude that there are no more.
             "st_nlink": 1,
@@ -151,31 +169,33 @@ class Operations:
         return 0
 
     def open(self, path: str, fi: Any) -> int:
-        """Open a file for reading."""
+        """Open a file."""
         with self._failures(path):
-            if fi.flags & os.O_ACCMODE != os.O_RDONLY:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-            fi.fh, opened = self._fs.open(self._fs.resolve(path))
+            fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
         told = self._told.size(path)
-        with self._lock:
-            same = bool(opened.identity) and self._pages.get(path) == opened.identity
-            self._pages[path] = opened.identity
-        if opened.size is not None and told not in (None, opened.size):
+        same = self._pages.opened(path, fi.fh, opened.identity)
+        emptied = fi.flags & os.O_TRUNC  # the kernel knows
+        if not emptied and opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
-            self._fs.release(fi.fh)
+            self.release(path, fi)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         fi.keep_cache = same
+        if fi.flags & os.O_ACCMODE == os.O_RDONLY and hasattr(fi, "noflush"):
+            fi.noflush = True  # a request less for each close
         fi.direct_io = opened.size is None
         return 0
 
-    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
+    def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
         """Read from an open file."""
-        with self._failures(path):
+        with self._failures(path or ""):
+            if self._pages.outdated(fi.fh):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             return self._fs.read(fi.fh, offset, size)
 
-    def release(self, path: str, fi: Any) -> int:
+    def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
         del path
+        self._pages.closed(fi.fh)
         self._fs.release(fi.fh)
         return 0
 
@@ -241,8 +261,10 @@ class Operations:
         log.warning("%s: %s", path, error)
 
 
-class FusepyOperations(Operations):
-    """The same for fusepy, which calls the object with the name of the operation."""
+class CalledByName:
+    """What fusepy wants of operations: it calls the object with the name of the operation."""
+
+    _ready: Callable[[], None]
 
     def __call__(self, name: str, *arguments: Any) -> Any:
         """Run operation ``name``."""
@@ -260,7 +282,3 @@ class FusepyOperations(Operations):
         """The kernel has checked already: ``default_permissions``."""
         del path, mode
         return 0
-
-    def destroy(self, path: str) -> None:
-        """The mount has ended; its owner closes the file system."""
-        del path
