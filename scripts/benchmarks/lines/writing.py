@@ -36,7 +36,7 @@ def new_documents(world: World) -> Iterator[Figure]:
         world.clear_log()
         closing, _ = _copy(source, target)
         start = time.perf_counter()
-        world.ndicloudfs("sync", str(root.parent))
+        world.sync()
         arriving = time.perf_counter() - start
         calls = len(world.log("api"))
         if _document_count(world) != before + count:
@@ -60,7 +60,7 @@ def _mount_with_a_queue(world: World, count: int) -> Iterator[Figure]:
             _copy(source, root / NEW / "documents" / _CLASS)
     yield from first_ls(world, f"{count:,} documents in the queue")
     with world.mount() as root:
-        world.ndicloudfs("sync", str(root.parent))
+        world.sync()
 
 
 def _write_documents(folder: Path, count: int) -> None:
@@ -78,7 +78,7 @@ def new_files(world: World) -> Iterator[Figure]:
         world.clear_log()
         closing, _ = _copy(source, target)
         start = time.perf_counter()
-        world.ndicloudfs("sync", str(root.parent))
+        world.sync()
         arriving = time.perf_counter() - start
         log = world.log()
     sent = sum(entry["request_bytes"] for entry in log)
@@ -100,7 +100,7 @@ def new_file(world: World) -> Iterator[Figure]:
         with _watched(world.mount_pid) as memory:
             closing, _ = timed("cp", str(source), str(target / "large.bin"))
             start = time.perf_counter()
-            world.ndicloudfs("sync", str(root.parent))
+            world.sync()
             sending = time.perf_counter() - start
     for path in baselines.cloud_objects(world, size):
         path.unlink()  # or three runs would need the disk of six such files
@@ -138,7 +138,7 @@ def _new_document(world: World, root: Path) -> Path:
     folder = root / NEW / "documents" / _CLASS
     folder.mkdir(exist_ok=True)
     (folder / f"{ndi_id}.json").write_text(json.dumps(body))
-    world.ndicloudfs("sync", str(root.parent))
+    world.sync()
     return root / NEW / "files" / _CLASS / ndi_id
 
 
