@@ -70,6 +70,7 @@ class RemovalSender:
             context.finish((work.entries, work.document_id) for work in gone)
             left = [work for work in left if work.document_id in shown]
             if left and not pauses.more():
+                context.not_seen(work.one for work in left)
                 return
 
 
