@@ -57,9 +57,9 @@ class Seen:
 
     def __init__(self, root: Path) -> None:
         self.dataset = root / DATASET
-        files = sorted((self.dataset / "files/generic_file").glob("*/*"))
-        self.file, self.cold = files[0], files[1]
-        assert self.cold.stat().st_size > 0
+        files = self.dataset.glob("files/*/*/*")
+        *_, self.file, self.cold = sorted(files, key=lambda file: file.stat().st_size)
+        assert self.cold.stat().st_size == 2_000_000
         self.before = self._look()
 
     def look(self) -> None:
@@ -142,7 +142,7 @@ def test_offline_never_touches_the_network(
     seen.look()
     assert seconds(lambda: failure(seen.cold.read_bytes)) < 0.3
     assert failure(seen.cold.read_bytes) == errno.ENETUNREACH
-    assert failure((root / DATASET / "dataset.json").read_bytes) == errno.ENETUNREACH
+    assert failure((root / f"{1:024x}").stat) == errno.ENETUNREACH
     assert status(root)["online"] is False
     assert "--offline" in str(status(root)["outage"])
     result = user.run("refresh", root)
@@ -178,6 +178,29 @@ def test_who_waits_for_something_that_hangs_can_be_killed(
             reader.send_signal(number)
             assert seconds(reader.wait) < 1
             assert reader.returncode == -number
+
+
+def test_who_reads_an_open_file_that_hangs_can_be_killed(
+    user: Machine, cloud: CloudProcess
+) -> None:
+    root = user.mount()
+    seen = Seen(root)
+    with subprocess.Popen(
+        ["sh", "-c", f"exec 3<'{seen.cold}'; echo open; read go; exec tail -c 1000 <&3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdin is not None
+        assert reader.stdout.readline() == "open\n"
+        cloud.fault(OBJECTS, "hang")
+        reader.stdin.write("go\n")
+        reader.stdin.flush()
+        until(lambda: waits_in_the_kernel(reader.pid))
+        assert seconds(seen.look) < 5
+        reader.kill()
+        assert seconds(reader.wait) < 1
 
 
 def waits_in_the_kernel(process_id: int) -> bool:
