@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 
 from cachetools import LRUCache
 
 from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
+from ndicloudfs.cache.claims import BATCHES_AHEAD, Batch, Brought, Claims
 from ndicloudfs.cache.flight import interrupted, wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
 from ndicloudfs.cache.rendering import FileLink, render
@@ -28,18 +31,16 @@ from ndicloudfs.cloud.errors import (
     NotFound,
     Refused,
     ServerFault,
+    Unreachable,
 )
 from ndicloudfs.cloud.values import Document, Fetched
 
 log = logging.getLogger(__name__)
 
-# The first look at a class fetches few, for a quick answer, and learns how large its documents are.
-FIRST_BATCH = 100
-LARGEST_BATCH = 500  # the server's limit, section 5.8
-ANSWER = 3_000_000  # bytes; answers of more than 6 MB presumably fail
+# A reader who has listed a class often reads it next: no way to the disk for each document.
+_RECENT_BYTES = 32 << 20
+_RECENT_OVERHEAD = 500  # bytes of an entry beside its data
 URL_SIZE = 600  # bytes that a presigned URL adds to an answer
-# Fetched ahead of a reader who walks through a class. Section 8.4: 3 to 6 calls at a time.
-BATCHES_AHEAD = 3
 # A batch that the server cannot answer is cut down until the one document that is wanted is alone.
 _SMALLER = 8
 # Not a time-out of ours: the gateway's own (504) comes first, and the reader has waited enough.
@@ -59,15 +60,19 @@ class Bodies:
         self._catalog = catalog
         self._host = upstream.cloud.config.host
         self._up = upstream
+        self._claims = Claims(catalog, upstream)
+        self._recent: LRUCache[tuple[str, str], _Recent] = LRUCache(_RECENT_BYTES, _size)
         self._lock = threading.Lock()
-        self._coming: dict[tuple[str, str], Future[_Batch]] = {}
         self._renewing: set[tuple[str, str]] = set()
-        # By dataset and class: where the next batch would begin, and bytes of a document.
-        self._next: LRUCache[tuple[str, str], str | None] = LRUCache(10_000)
-        self._sizes: LRUCache[tuple[str, str], float] = LRUCache(10_000)
+        self._ahead = ThreadPoolExecutor(BATCHES_AHEAD, thread_name_prefix="ndi-bodies")
+
+    def close(self) -> None:
+        """Fetch nothing more in advance."""
+        self._ahead.shutdown(wait=True, cancel_futures=True)
 
     def described(self, dataset_id: str, document_id: str) -> DocumentRow:
         """The document with its size, time and files known. Raises ``NotFound``."""
+        self._fetch_ahead(self._claims.visited(dataset_id, document_id))
         row = self._catalog.known_document(dataset_id, document_id)
         if row is None or row.size is None or row.body_at is None:
             self._fetch(dataset_id, document_id)
@@ -92,10 +97,18 @@ class Bodies:
 
     def read(self, dataset_id: str, document_id: str) -> bytes:
         """The bytes of a document. Raises ``NotFound``."""
-        row = self.described(dataset_id, document_id)
-        data = self._store.get(self._key(dataset_id, document_id))
-        if data is None or len(data) != row.size:
-            return self._fetch(dataset_id, document_id)
+        return self.read_known(dataset_id, self.described(dataset_id, document_id))
+
+    def read_known(self, dataset_id: str, row: DocumentRow) -> bytes:
+        """The bytes of a document that is described. Raises ``NotFound``."""
+        with self._lock:
+            recent = self._recent.get((dataset_id, row.id))
+        if recent is not None and recent.digest == row.digest:
+            return recent.data
+        data = self._store.get(self._key(dataset_id, row.id))
+        if data is None or _digest(data) != row.digest:
+            return self._fetch(dataset_id, row.id)
+        self._remember(dataset_id, row.id, data)
         return data
 
     def files(self, dataset_id: str, document_id: str) -> list[FileLink]:
@@ -118,7 +131,7 @@ class Bodies:
         """The bodies that are on the disk, whatever their age, None for others; no call."""
         found = self._store.get_many([self._key(dataset_id, row.id) for row in rows])
         return [
-            data if data is not None and len(data) == row.size else None
+            data if data is not None and _digest(data) == row.digest else None
             for row, data in zip(rows, found, strict=True)
         ]
 
@@ -126,8 +139,7 @@ class Bodies:
         """The ids of ``rows``, as many at a time as one answer should hold."""
         remaining = deque(rows)
         while remaining:
-            size = self._sizes.get((dataset_id, remaining[0].class_name))
-            most = FIRST_BATCH if size is None else max(1, min(int(ANSWER / size), LARGEST_BATCH))
+            most = self._claims.most(dataset_id, remaining[0].class_name)
             yield [remaining.popleft().id for _ in range(min(most, len(remaining)))]
 
     def renew(self, dataset_id: str, ids: list[str]) -> dict[str, bytes]:
@@ -159,7 +171,7 @@ class Bodies:
             return
         place = (dataset_id, document_id)
         with self._lock:
-            if place in self._coming or place in self._renewing:
+            if place in self._renewing or self._claims.is_coming(dataset_id, document_id):
                 return
             self._renewing.add(place)
 
@@ -167,19 +179,14 @@ class Bodies:
             with self._lock:
                 self._renewing.discard(place)
 
-        self._in_background(dataset_id, document_id, 0, finished)
-
-    def _in_background(
-        self, dataset_id: str, document_id: str, ahead: int, finished: Callable[[], None]
-    ) -> None:
         def run() -> None:
             try:
                 row = self._catalog.known_document(dataset_id, document_id)
                 # A reader may be faster than the server: what was queued may have come meanwhile.
-                if row is None or row.body_at is None or self._up.age(row.body_at) > self._up.ttl:
-                    self._fetch(dataset_id, document_id, ahead)
+                if row is None or not self.fresh(row):
+                    self._fetch(dataset_id, document_id, look_ahead=False)
             except CloudError as error:
-                log.info("document %s was not fetched in advance: %s", document_id, error)
+                log.info("document %s was not renewed: %s", document_id, error)
             finally:
                 finished()
 
@@ -188,77 +195,61 @@ class Bodies:
         except RuntimeError:  # the pool is closed: the mount is going away
             finished()
 
-    def _fetch(self, dataset_id: str, document_id: str, ahead: int | None = None) -> bytes:
-        """Fetch a body and the bodies around it, or wait for the thread that is at it.
+    def _fetch(self, dataset_id: str, document_id: str, *, look_ahead: bool = True) -> bytes:
+        """Fetch a body and the bodies behind it, or wait for the thread that is at it.
 
-        ``ahead``: how many more batches to fetch at the same time; None leaves it to how the
-        reader goes about it.
+        ``look_ahead``: whether further batches are fetched at the same time, where the reader
+        seems to walk through the class.
         """
-        with self._lock:
-            coming = self._coming.get((dataset_id, document_id))
-            if coming is None:
-                mine: Future[_Batch] = Future()
-                batch, next_id, walking = self._batch(dataset_id, document_id)
-                self._coming.update({(dataset_id, id_): mine for id_ in batch})
-        if coming is None and next_id is not None:
-            more = (BATCHES_AHEAD if walking else 0) if ahead is None else ahead
-            if more:
-                self._in_background(dataset_id, next_id, more - 1, lambda: None)
-        if coming is not None:
-            try:
-                got = wait(coming, self._up.patience, f"Document {document_id}")
-            except Interrupted:
-                interrupted()
-                return self._fetch(dataset_id, document_id, ahead)  # it was the other one who was
-        else:
-            try:
-                got = self._fetch_batch(dataset_id, batch)
-            except BaseException as error:
-                self._settle(dataset_id, batch)
-                mine.set_exception(error)
-                raise
-            self._settle(dataset_id, batch)
-            mine.set_result(got)
+        batch, mine = self._claims.claim(dataset_id, document_id)
+        if mine:
+            if look_ahead:
+                self._fetch_ahead(self._claims.ahead(batch))
+            self._run(batch)
+        try:
+            got = wait(batch.brought, self._up.patience, f"Document {document_id}")
+        except Interrupted:
+            interrupted()
+            return self._fetch(dataset_id, document_id)  # it was the other one who was
         if document_id in got.bodies:
             return got.bodies[document_id]
         if document_id in got.hollow:
             raise HollowBody(
                 f"The server sends document {document_id} without its content; try again later"
             )
-        if coming is not None:  # the other thread's batch was cut down: it is ours to fetch now
+        if not mine:  # the other thread's batch was cut down: it is ours to fetch now
             return self._fetch(dataset_id, document_id)
         raise _gone(dataset_id, document_id)
 
-    def _settle(self, dataset_id: str, batch: Iterable[str]) -> None:
-        with self._lock:
-            for id_ in batch:
-                del self._coming[dataset_id, id_]
+    def _fetch_ahead(self, batches: Iterator[Batch]) -> None:
+        def run(batch: Batch) -> None:
+            try:
+                self._run(batch)
+            except CloudError as error:
+                log.info("documents were not fetched in advance: %s", error)
 
-    def _batch(self, dataset_id: str, document_id: str) -> tuple[list[str], str | None, bool]:
-        """The document, then those that follow it and whose bodies are as unknown as its own.
+        def finished(batch: Batch, job: Future[None]) -> None:
+            if job.cancelled():
+                self._claims.settle(batch, Unreachable("The mount is ending"))
 
-        Also the document behind them, and whether this one is where the last batch had ended.
-        """
-        row = self._catalog.known_document(dataset_id, document_id)
-        batch = [document_id]
-        if row is None:
-            return batch, None, False
-        place = (dataset_id, row.class_name)
-        size = self._sizes.get(place)
-        most = FIRST_BATCH if size is None else max(1, min(int(ANSWER / size), LARGEST_BATCH))
-        following = self._catalog.neighbours(dataset_id, row, most)
-        for other in following[: most - 1]:
-            unknown = other.body_at is None
-            old = other.body_at is not None and self._up.age(other.body_at) > self._up.ttl
-            wanted = unknown or (old and row.body_at is not None)
-            if wanted and (dataset_id, other.id) not in self._coming:
-                batch.append(other.id)
-        next_id = following[-1].id if len(following) == most else None
-        walking = self._next.get(place) == document_id
-        self._next[place] = next_id
-        return batch, next_id, walking
+        for batch in batches:
+            try:
+                job = self._ahead.submit(run, batch)
+            except RuntimeError:  # the pool is closed
+                self._claims.settle(batch, Unreachable("The mount is ending"))
+                return
+            job.add_done_callback(partial(finished, batch))
 
-    def _fetch_batch(self, dataset_id: str, batch: list[str]) -> _Batch:
+    def _run(self, batch: Batch) -> None:
+        """Fetch a batch and tell everybody who waits for it. Raises what keeps it away."""
+        try:
+            brought = self._fetch_batch(batch.dataset_id, batch.ids)
+        except BaseException as error:
+            self._claims.settle(batch, error)
+            raise
+        self._claims.settle(batch, brought)
+
+    def _fetch_batch(self, dataset_id: str, batch: list[str]) -> Brought:
         """Fetch a batch; where the server cannot answer, a smaller one with the same head."""
         while True:
             try:
@@ -269,9 +260,10 @@ class Bodies:
                 log.info("%d documents at once failed, asking for fewer: %s", len(batch), error)
                 batch = batch[: max(1, len(batch) // _SMALLER)]
 
-    def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> _Batch:
-        tick = self._index.tick()
+    def _fetch_and_keep(self, dataset_id: str, batch: list[str]) -> Brought:
+        tick, begun = self._index.tick(), time.monotonic()
         fetched = self._ask(dataset_id, batch)
+        seconds = (time.monotonic() - begun) / len(batch)
         found, hollow = list(fetched.documents), set(fetched.hollow)
         missing = _missing(batch, fetched)
         if missing:
@@ -282,35 +274,52 @@ class Bodies:
             found += again.documents
             hollow |= set(again.hollow)
             self._catalog.forget_documents(dataset_id, _missing(missing, again), later)
-        return _Batch(self._keep(dataset_id, found, tick), hollow)
+        return Brought(self._keep(dataset_id, found, tick, seconds), hollow)
 
     def _ask(self, dataset_id: str, ids: list[str]) -> Fetched:
         return self._up.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
-    def _keep(self, dataset_id: str, found: Iterable[Document], tick: int) -> dict[str, bytes]:
+    def _keep(
+        self, dataset_id: str, found: Iterable[Document], tick: int, seconds: float
+    ) -> dict[str, bytes]:
+        """Keep documents that were asked for after ``tick`` and took ``seconds`` each."""
         bodies, facts = {}, []
         for document in found:
             rendered = render(document, dataset_id)
-            bodies[document.summary.id] = rendered.data
-            facts.append(
-                BodyFacts(document.summary, len(rendered.data), rendered.mtime_ns, rendered.files)
-            )
-            weight = len(rendered.data) + URL_SIZE * len(rendered.files)
-            place = (dataset_id, document.summary.class_name)
-            with self._lock:
-                self._sizes[place] = 0.9 * self._sizes.get(place, weight) + 0.1 * weight
+            summary, data = document.summary, rendered.data
+            bodies[summary.id] = data
+            digest = _digest(data)
+            facts.append(BodyFacts(summary, len(data), rendered.mtime_ns, rendered.files, digest))
+            weight = len(data) + URL_SIZE * len(rendered.files)
+            self._claims.weigh(dataset_id, summary.class_name, weight, seconds)
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
         resized = self._index.put_bodies(dataset_id, facts, tick, self._up.clock())
+        for id_, data in bodies.items():
+            self._remember(dataset_id, id_, data)
         self._up.changes.tell(dataset_id, resized)
         return bodies
 
+    def _remember(self, dataset_id: str, document_id: str, data: bytes) -> None:
+        if len(data) <= _RECENT_BYTES // 8:
+            recent = _Recent(_digest(data), data)
+            with self._lock:
+                self._recent[dataset_id, document_id] = recent
+
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """What a batch brought: bodies by cloud id, and the ids that came hollow."""
+class _Recent:
+    """A body in memory, with what tells it from another version."""
 
-    bodies: dict[str, bytes]
-    hollow: set[str]
+    digest: bytes
+    data: bytes
+
+
+def _size(recent: _Recent) -> int:
+    return len(recent.data) + _RECENT_OVERHEAD
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()
 
 
 def _missing(asked: list[str], fetched: Fetched) -> list[str]:

@@ -231,10 +231,20 @@ class Catalog:
         for name in names:
             self._know_class(dataset_id, name)
 
-    def neighbours(self, dataset_id: str, row: DocumentRow, most: int) -> list[DocumentRow]:
-        """Up to ``most`` known documents that follow ``row`` in its class."""
-        after = (row.ndi_id, row.id)
-        return self._index.documents_of_class(dataset_id, row.class_name, after, most)
+    def bodies_wanted(
+        self, dataset_id: str, row: DocumentRow, most: int, *, old: bool, around: bool
+    ) -> list[DocumentRow]:
+        """Up to ``most`` documents that follow ``row`` in its class and whose bodies are not known.
+
+        ``old``: also those that are not believed any more. ``around``: those before ``row``, too.
+        """
+        now = self._up.clock()
+        believed = (now - self._up.ttl, now) if old else None
+        wanted = partial(self._index.bodies_wanted, dataset_id, row.class_name, believed=believed)
+        rows = wanted(after=(row.ndi_id, row.id), limit=most)
+        if around and len(rows) < most:
+            rows += wanted(before=(row.ndi_id, row.id), limit=most - len(rows))
+        return rows
 
     def known_document(self, dataset_id: str, document_id: str) -> DocumentRow | None:
         """A document by cloud id, as far as the index knows; never a call."""

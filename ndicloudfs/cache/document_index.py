@@ -10,14 +10,15 @@ from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cache.tables import Row, Tables, mark_listing, whatever_the_disk_does
 from ndicloudfs.cloud.values import Summary
 
+_ANY_TIME = (float("-inf"), float("inf"))
 # No answer comes later than so many ticks after it was asked for.
 _TICKS_REMEMBERED = 10_000
-_DOCUMENT_COLUMNS = "id, ndi_id, class_name, name, body_at, size, mtime_ns, has_files"
+_DOCUMENT_COLUMNS = "id, ndi_id, class_name, name, body_at, size, mtime_ns, has_files, digest"
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """A document as the index knows it; the last four are None until its body was seen."""
+    """A document as the index knows it; the last five are None until its body was seen."""
 
     id: str
     ndi_id: str
@@ -27,6 +28,7 @@ class DocumentRow:
     size: int | None
     mtime_ns: int | None
     has_files: bool | None
+    digest: bytes | None  # of the rendered body
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class BodyFacts:
     size: int
     mtime_ns: int | None
     files: tuple[FileLink, ...]
+    digest: bytes = b""
 
 
 class DocumentIndex(Tables):
@@ -175,6 +178,29 @@ class DocumentIndex(Tables):
             yield from page
             after = (page[-1].ndi_id, page[-1].id)
 
+    def bodies_wanted(
+        self,
+        dataset_id: str,
+        class_name: str,
+        *,
+        limit: int,
+        after: tuple[str, str] = ("", ""),
+        before: tuple[str, str] = ("\U0010ffff", ""),
+        believed: tuple[float, float] | None = None,
+    ) -> list[DocumentRow]:
+        """Documents of a class between two (ndi id, cloud id) whose bodies were never fetched.
+
+        Or not between the times ``believed`` (epoch s), where these are given.
+        """
+        rows = self.all(
+            f"SELECT {_DOCUMENT_COLUMNS} FROM document"
+            " WHERE dataset_id = ? AND class_name = ? AND (ndi_id, id) > (?, ?)"
+            " AND (ndi_id, id) < (?, ?) AND (body_at IS NULL OR NOT body_at BETWEEN ? AND ?)"
+            " ORDER BY ndi_id, id LIMIT ?",
+            (dataset_id, class_name, *after, *before, *(believed or _ANY_TIME), limit),
+        )
+        return [_document_row(row) for row in rows]
+
     # Bodies
 
     @whatever_the_disk_does
@@ -190,11 +216,12 @@ class DocumentIndex(Tables):
             bodies = [body for body in bodies if news.has(body.summary)]
             resized = _resized(database, dataset_id, bodies)
             database.executemany(
-                "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 # Lists decide about class and ndi id, which make the path: a body that says more
                 # than its row must not move the document.
                 " ON CONFLICT DO UPDATE SET body_at = excluded.body_at, size = excluded.size,"
-                " mtime_ns = excluded.mtime_ns, has_files = excluded.has_files",
+                " mtime_ns = excluded.mtime_ns, has_files = excluded.has_files,"
+                " digest = excluded.digest",
                 [
                     (
                         dataset_id,
@@ -207,6 +234,7 @@ class DocumentIndex(Tables):
                         body.size,
                         body.mtime_ns,
                         bool(body.files),
+                        body.digest,
                     )
                     for body in bodies
                 ],
@@ -297,6 +325,6 @@ def _resized(
 
 
 def _document_row(row: Row) -> DocumentRow:
-    id_, ndi_id, class_name, name, body_at, size, mtime_ns, has_files = row
+    id_, ndi_id, class_name, name, body_at, size, mtime_ns, has_files, digest = row
     files = None if has_files is None else bool(has_files)
-    return DocumentRow(id_, ndi_id, class_name, name, body_at, size, mtime_ns, files)
+    return DocumentRow(id_, ndi_id, class_name, name, body_at, size, mtime_ns, files, digest)

@@ -117,6 +117,7 @@ class LocalCache:
         self._stopping.set()
         self._stay_down("The mount is ending; nothing more is fetched")
         self.objects.close()
+        self.bodies.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._store.close()
         self._index.close()

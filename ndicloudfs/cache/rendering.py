@@ -55,7 +55,7 @@ def render(document: Document, dataset_id: str) -> Rendered:
 
 
 def pretty_json(value: Json) -> bytes:
-    """Give ``value`` the form that every JSON file in the tree has."""
+    """Give ``value`` the form that every JSON file in the tree has: that of Python's ``json``."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A lone surrogate is legal in JSON but has no UTF-8: it stays the escape it arrived as.
     return text.encode("utf-8", "backslashreplace") + b"\n"
@@ -68,8 +68,9 @@ def iso_to_ns(text: str) -> int | None:
         return None
     zone = (match["zone"] or "Z").replace("Z", "+0000").replace(":", "")
     try:
-        moment = datetime.strptime(
-            f"{match['day']} {match['clock'] or '00:00:00'} {zone}", "%Y-%m-%d %H:%M:%S %z"
+        # Not strptime, which takes 30 us: a walk through a class does it for each document.
+        moment = datetime.fromisoformat(
+            f"{match['day']}T{match['clock'] or '00:00:00'}{zone[:3]}:{zone[3:]}"
         )
     except ValueError:
         return None

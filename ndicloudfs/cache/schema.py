@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE clock (            -- the last tick that was drawn, by any mount
     tick INTEGER NOT NULL
@@ -48,6 +48,7 @@ CREATE TABLE document (         -- size, mtime and has_files are known once the 
     size INTEGER,               -- bytes of the rendered body
     mtime_ns INTEGER,
     has_files INTEGER,
+    digest BLOB,                -- of the rendered body
     PRIMARY KEY (dataset_id, class_name, ndi_id, id), -- a class is listed in this order
     UNIQUE (dataset_id, id)
 ) WITHOUT ROWID;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,11 @@ class Context:
         }
         self.journal.note_each(values)
 
-    def finish(self, done: Iterable[tuple[Entry, str]]) -> None:
-        """Its effect was seen, and whoever wants to know was told."""
-        pairs = list(done)
-        self.journal.finish(pairs)
-        for entry, _ in pairs:
+    def finish(self, done: Iterable[tuple[Sequence[Entry], str]]) -> None:
+        """The effect of the entries of documents was seen, and who wants to know was told."""
+        works = list(done)
+        self.journal.finish(works)
+        for entry in (entry for entries, _ in works for entry in entries):
             if entry.kind is Kind.ATTACHMENT and entry.staged and not self.journal.wants(entry.uid):
                 self.staging.remove(entry.uid)
 

@@ -108,7 +108,7 @@ class DatasetSender:
             if all(shown.get(name) == value for name, value in fields.items()):
                 changed = context.arrivals.dataset_changed
                 context.tell(partial(changed, entry.organization_id, entry.dataset_id))
-                context.finish([(entry, "")])
+                context.finish([([entry], "")])
                 return
             known = all(
                 shown.get(name) in (base.get(name), value) for name, value in fields.items()
@@ -138,7 +138,7 @@ class DatasetSender:
                 return
         changed = context.arrivals.dataset_changed
         context.tell(partial(changed, entry.organization_id, entry.dataset_id))
-        context.finish([(entry, "")])
+        context.finish([([entry], "")])
 
     def _is_there(self, entry: Entry) -> bool:
         """Whether the dataset is there and not marked as deleted."""

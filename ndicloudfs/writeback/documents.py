@@ -74,7 +74,7 @@ class DocumentSender:
                 else:
                     waiting.append(work)
             elif work.deletes:
-                context.finish((entry, "") for entry in work.entries)
+                context.finish([(work.entries, "")])
             elif main is not None and (main.is_new or not main.expected):
                 left.append(work)
             else:
@@ -268,6 +268,6 @@ class DocumentSender:
         for work, row in seen:
             document = Document(replace(row, ndi_id=work.one.ndi_id), work.target)
             context.tell(partial(context.arrivals.document_stored, dataset_id, document))
-            done += [(entry, row.id) for entry in work.entries]
+            done.append((work.entries, row.id))
         if done:
             context.finish(done)

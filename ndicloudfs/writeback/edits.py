@@ -144,7 +144,7 @@ class EditSender:
         for work in works:
             document = shown[work.document_id]
             context.tell(partial(context.arrivals.document_stored, dataset_id, document))
-        context.finish((entry, work.document_id) for work in works for entry in work.entries)
+        context.finish((work.entries, work.document_id) for work in works)
 
 
 def _shows(work: Work, shown: dict[str, Document]) -> bool:

@@ -436,38 +436,49 @@ class Journal:
 
         return self._database.write(work)
 
-    def finish(self, done: Iterable[tuple[Entry, str]]) -> None:
-        """Remove entries whose effect was seen; with each the cloud id of its document."""
-        pairs = list(done)
+    def finish(self, done: Iterable[tuple[Sequence[Entry], str]]) -> None:
+        """Remove the entries of documents whose effect was seen; with each its cloud id.
+
+        Where a newer body has come meanwhile, the changes of files stay: it does not have them.
+        """
+        works = list(done)
 
         def work(connection: sqlite3.Connection) -> None:
-            now = self._clock()
-            remove(connection, [entry.generation for entry, _ in pairs])
-            for entry, document_id in pairs:
-                if entry.kind is Kind.DELETION:
-                    connection.execute(
-                        "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
-                        (entry.dataset_id, entry.ndi_id),
-                    )
-                if entry.kind is not Kind.DOCUMENT or document_id in ("", entry.document_id):
-                    continue
-                # Whatever else there is about it, also a newer body, is about that document now.
-                connection.execute(
-                    "UPDATE entries SET document_id = ? WHERE dataset_id = ? AND ndi_id = ?"
-                    " AND document_id = ?",
-                    (document_id, entry.dataset_id, entry.ndi_id, entry.document_id),
-                )
-                connection.execute(
-                    "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        *(entry.dataset_id, entry.ndi_id, entry.class_name),
-                        *(entry.name, document_id, now),
-                    ),
-                )
+            everything = [entry.generation for entries, _ in works for entry in entries]
+            there = rows.still_there(connection, everything)
+            over: list[int] = []
+            for entries, document_id in works:
+                main = next((one for one in entries if one.kind not in _FILES), None)
+                if main is None or main.generation in there:
+                    over += [entry.generation for entry in entries]
+                if main is not None:
+                    self._settle(connection, main, document_id)
+            remove(connection, over)
 
         self._database.write(work)
-        for dataset_id in {entry.dataset_id for entry, _ in pairs}:
+        for dataset_id in {entry.dataset_id for entries, _ in works for entry in entries}:
             self._forget_dataset(dataset_id)
+
+    def _settle(self, connection: sqlite3.Connection, main: Entry, document_id: str) -> None:
+        """Note what a document is called on the server now, or that it is gone."""
+        if main.kind is Kind.DELETION:
+            connection.execute(
+                "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
+                (main.dataset_id, main.ndi_id),
+            )
+        if main.kind is not Kind.DOCUMENT or document_id in ("", main.document_id):
+            return
+        # Whatever else there is about it, also a newer body, is about that document now.
+        connection.execute(
+            "UPDATE entries SET document_id = ? WHERE dataset_id = ? AND ndi_id = ?"
+            " AND document_id = ?",
+            (document_id, main.dataset_id, main.ndi_id, main.document_id),
+        )
+        place = (main.dataset_id, main.ndi_id, main.class_name, main.name)
+        connection.execute(
+            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
+            (*place, document_id, self._clock()),
+        )
 
     def made_dataset(self, entry: Entry, dataset_id: str) -> None:
         """The server has given a dataset that was made here its id."""

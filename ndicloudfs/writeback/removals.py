@@ -67,7 +67,7 @@ class RemovalSender:
                 context.tell(
                     partial(context.arrivals.document_deleted, dataset_id, work.document_id)
                 )
-            context.finish((entry, work.document_id) for work in gone for entry in work.entries)
+            context.finish((work.entries, work.document_id) for work in gone)
             left = [work for work in left if work.document_id in shown]
             if left and not pauses.more():
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.cache.bodies import (
-    BATCHES_AHEAD,
-    FIRST_BATCH,
-    LARGEST_BATCH,
-    HollowBody,
-)
+from ndicloudfs.cache.bodies import HollowBody
+from ndicloudfs.cache.claims import BATCHES_AHEAD, FIRST_BATCH, LARGEST_BATCH
 from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import BadAnswer, NotFound, ServerFault, Unreachable
@@ -66,7 +63,7 @@ def test_a_look_at_every_document_is_a_call_per_batch(lab: Lab) -> None:
 
 def test_a_walk_through_a_class_fetches_batches_ahead_of_itself(lab: Lab) -> None:
     dataset = lab.api.dataset(lab.sandbox.organization_id)
-    lab.sandbox.plant(dataset, documents=[{"body": body(n)} for n in range(2600)])
+    lab.sandbox.plant(dataset, documents=[{"body": body(n)} for n in range(3600)])
     rows = [row.id for row in lab.cache.catalog.documents(dataset, "subject")]
     lab.sandbox.clear_log()
     for row in rows[: FIRST_BATCH + 1]:
@@ -74,7 +71,26 @@ def test_a_walk_through_a_class_fetches_batches_ahead_of_itself(lab: Lab) -> Non
     until(lambda: lab.sandbox.count(FETCH) == 1 + 1 + BATCHES_AHEAD)
     for row in rows:
         lab.cache.bodies.described(dataset, row)
-    assert lab.sandbox.count(FETCH) == 1 + 2500 // LARGEST_BATCH
+    assert lab.sandbox.count(FETCH) == 1 + 3500 // LARGEST_BATCH
+
+
+def test_a_reader_in_any_order_finds_batches_fetched_ahead(lab: Lab) -> None:
+    dataset = lab.api.dataset(lab.sandbox.organization_id)
+    lab.sandbox.plant(dataset, documents=[{"body": body(n)} for n in range(4000)])
+    rows = [row.id for row in lab.cache.catalog.documents(dataset, "subject")]
+    lab.sandbox.clear_log()
+    random.Random(1).shuffle(rows)
+    for row in rows:
+        assert lab.cache.bodies.described(dataset, row).size
+    assert lab.sandbox.count(FETCH) <= 1 + 4000 // LARGEST_BATCH + BATCHES_AHEAD
+
+
+def test_two_looks_at_a_class_fetch_nothing_ahead(lab: Lab) -> None:
+    for number in (3, 300):
+        lab.cache.bodies.described(lab.dataset, lab.ids[number])
+    assert lab.sandbox.count(FETCH) == 2
+    lab.cache.bodies.close()
+    assert lab.sandbox.count(FETCH) == 2
 
 
 def test_many_threads_fetch_each_body_once(lab: Lab) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import baselines
 from benchmarks.datasets import NEW, document, plain_file
 from benchmarks.figures import Figure
+from benchmarks.lines.listing import first_ls
 from benchmarks.processes import Failed, resident, timed
 from benchmarks.world import KIB, MIB, World
 from ndicloudfs.cloud import NdiCloud
@@ -28,8 +29,7 @@ def new_documents(world: World) -> Iterator[Figure]:
     """Thousands of new documents by ``cp``, until the server has them."""
     count = world.sizes.new_documents
     with _folder(world) as source, world.mount() as root:
-        for number in range(count):
-            (source / f"{secrets.token_hex(4)}-{number}.json").write_bytes(document(number))
+        _write_documents(source, count)
         target = root / NEW / "documents" / _CLASS
         target.mkdir(exist_ok=True)
         before = _document_count(world)
@@ -49,6 +49,23 @@ def new_documents(world: World) -> Iterator[Figure]:
     yield Figure("  time of cp, as a multiple of a local disk's", closing / plain, "x")
     yield Figure("  from there until they are on the server", arriving, "s")
     yield Figure("  API calls until they are", calls, "calls", at_most=10)
+    yield from _mount_with_a_queue(world, count)
+
+
+def _mount_with_a_queue(world: World, count: int) -> Iterator[Figure]:
+    """A mount ends before its documents have left, and the next one begins."""
+    with _folder(world) as source:
+        _write_documents(source, count)
+        with world.mount("--shutdown-timeout", "0") as root:
+            _copy(source, root / NEW / "documents" / _CLASS)
+    yield from first_ls(world, f"{count:,} documents in the queue")
+    with world.mount() as root:
+        world.ndicloudfs("sync", str(root.parent))
+
+
+def _write_documents(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"{secrets.token_hex(4)}-{number}.json").write_bytes(document(number))
 
 
 def new_files(world: World) -> Iterator[Figure]:
