@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 from urllib.parse import quote
 
 from ndicloudfs.cache.bodies import Bodies
@@ -28,6 +29,8 @@ from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import CloudError, Unreachable
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 ANONYMOUS = "anonymous"
 METADATA_TTL = 60.0  # s
@@ -103,6 +106,10 @@ class LocalCache:
     def outage(self) -> CloudError | None:
         """Why the server or its object store cannot be reached at the moment, or None."""
         return self._uplink.down or self._object_uplink.down
+
+    def ask(self, work: Callable[[], Result]) -> Result:
+        """Run ``work``, which talks to the API; fails at once while the server is away."""
+        return self._uplink.call(work)
 
     def used(self) -> int:
         """Bytes that bodies and blocks take."""

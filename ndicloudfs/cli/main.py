@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -23,10 +24,14 @@ COMMANDS = {
     "mount": "mount",
     "umount": "mount",
     "status": "status",
+    "find": "finding",
+    "path": "finding",
+    "info": "finding",
     "refresh": "freshness",
     "prefetch": "prefetching",
     "cache": "cache",
     "config": "config",
+    "doctor": "doctor",
     "sandbox": "sandbox",
 }
 
@@ -53,6 +58,23 @@ class _Commands(click.Group):
 def ndicloudfs(debug: bool) -> None:
     """Mount NDI Cloud: organizations, datasets, documents and files as directories and files."""
     del debug  # read by main(), where errors end
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that does something, with its words: ``("cache", "info")``."""
+
+    def below(
+        words: tuple[str, ...], group: click.Group
+    ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from below((*words, name), command)
+            elif command is not None and not command.hidden:
+                yield (*words, name), command
+
+    return below((), ndicloudfs)
 
 
 def main() -> None:

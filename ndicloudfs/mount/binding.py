@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ndicloudfs.mount import readdirplus
+from ndicloudfs.mount import readdirplus, whole_requests
 
 VARIABLE = "NDICLOUDFS_FUSE"
 MFUSEPY, FUSEPY = "mfusepy", "fusepy"
@@ -33,18 +33,19 @@ class Binding:
     module: Any
 
     @property
-    def _version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int]:
+        """Of libfuse: major and minor."""
         return self.module.fuse_version_major, self.module.fuse_version_minor
 
     @property
     def readdirplus(self) -> bool:
         """Whether entries of a directory can be listed together with their attributes."""
-        return self.name == MFUSEPY and self._version[0] == 3 and not self._lists_junk
+        return self.name == MFUSEPY and self.version[0] == 3 and not self._lists_junk
 
     @property
     def _lists_junk(self) -> bool:
         """Whether libfuse is one that sends attributes of entries that come without any."""
-        if self._version != (3, 17):
+        if self.version != (3, 17):
             return False
         version = self.module._libfuse.fuse_pkgversion  # 3.17.0 and 3.17.1 do it
         version.restype = ctypes.c_char_p
@@ -61,9 +62,11 @@ class Binding:
         Raises ``RuntimeError`` where libfuse gives up; it has then said why on stderr.
         """
         # The option came with libfuse 3.12; before, there was no limit.
-        if self.name == MFUSEPY and self._version >= (3, 12):
+        if self.name == MFUSEPY and self.version >= (3, 12):
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
+        if self.name == MFUSEPY and self.version[0] == 3:
+            kind = whole_requests.fuse_class(kind)
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
 

@@ -18,6 +18,7 @@ from ndicloudfs.cache.scope import DatasetScope, Scope
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.control import Handler, Misused, Request
 from ndicloudfs.vfs.filesystem import FileSystem
+from ndicloudfs.vfs.finding import Finder
 
 
 def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]:
@@ -26,6 +27,9 @@ def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]
     return {
         "ping": lambda _: {"pid": os.getpid()},
         "refresh": handling.refresh,
+        "find": handling.find,
+        "path": lambda request: {"path": handling.finder.place(request.text("id"))},
+        "info": lambda request: handling.finder.about(request.text("path")),
         "prefetch": handling.prefetch,
         "status": lambda _: {"pid": os.getpid(), **filesystem.status.facts()},
     }
@@ -35,6 +39,32 @@ class _Handlers:
     def __init__(self, filesystem: FileSystem, cache: LocalCache) -> None:
         self._fs = filesystem
         self._cache = cache
+        self.finder = Finder(filesystem, cache)
+
+    def find(self, request: Request) -> Json:
+        """The documents at ``path`` and below that meet ``conditions``."""
+        conditions = request.arguments.get("conditions")
+        if not isinstance(conditions, list):
+            raise Misused("conditions are missing")
+        found: list[Json] = []
+
+        def asked(datasets: int) -> None:
+            request.check()
+            request.progress({"datasets": datasets, "found": len(found)})
+
+        for each in self.finder.find(request.text("path"), conditions, asked):
+            document = each.document
+            found.append(
+                {
+                    "path": each.path,
+                    "ndi_id": document.ndi_id,
+                    "cloud_id": document.id,
+                    "class": document.class_name,
+                    "name": document.name,
+                    "dataset_id": each.dataset_id,
+                }
+            )
+        return {"found": found}
 
     def refresh(self, request: Request) -> Json:
         """Ask the server again for all that is known of ``path``; what has changed, in numbers."""
