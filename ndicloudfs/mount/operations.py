@@ -24,6 +24,7 @@ from ndicloudfs.mount.caller import is_ending
 from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
 from ndicloudfs.mount.invalidation import Invalidation
 from ndicloudfs.mount.pages import Pages
+from ndicloudfs.mount.readahead import KERNEL_READAHEAD
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -85,6 +86,7 @@ class Operations:
             conn.max_background = _BACKGROUND_REQUESTS
             conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
             conn.want &= ~CAP_READDIRPLUS_AUTO
+            conn.max_readahead = KERNEL_READAHEAD * 1024  # if nothing else limits it
         if self._loaded.invalidates:
             self._invalidation.start(self._loaded.invalidator())
         self._ready()

@@ -18,7 +18,7 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
-from ndicloudfs.mount import binding, metrics, mountpoint
+from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
@@ -170,6 +170,7 @@ def _run(
     def mounted() -> None:
         nonlocal answered
         answered = True
+        readahead.raise_for(options.mountpoint)
         ready()
         notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
