@@ -22,6 +22,7 @@ from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
+from ndicloudfs.mount.memory import use_few_arenas
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -72,6 +73,7 @@ def serve(
     Signs in first; ``stored`` is where the sign-in is kept. Raises ``CloudError``, ``MountError``,
     ``BindingError`` or ``NoSuchSource`` where it cannot.
     """
+    use_few_arenas()
     loaded = binding.load()
     mountpoint.check_fuse()
     mountpoint.clear_dead(options.mountpoint)
@@ -80,7 +82,7 @@ def serve(
     logger = logging.getLogger("ndicloudfs")
     logger.addHandler(errors)
     try:
-        with NdiCloud(config, stored=stored) as cloud:
+        with NdiCloud(config, stored=stored, offline=options.cache.offline) as cloud:
             cache = LocalCache(cloud, options.cache)
             writeback = _write_back(cloud, cache, options)
             edits = None
