@@ -106,12 +106,14 @@ class Context:
             self.rejected.put(f"{parked_name(entry)}.{entry.name}", path, reason)
         self.journal.note([entry.generation], state=State.REJECTED, reason=reason, sent_at=None)
 
-    def conflict(self, entry: Entry, reason: str) -> None:
-        """Somebody else was there: overwrite nothing, keep the local version beside it."""
+    def conflict(self, entry: Entry, reason: str, theirs: Document | None = None) -> None:
+        """Somebody else was there: overwrite nothing, keep the local version beside ``theirs``."""
         log.error("%s is in conflict, its version here is kept: %s", _shown(entry), reason)
         data = self.journal.body(entry.generation)
         if data is not None:
             self.conflicts.put(f"{parked_name(entry)}.json", data, reason)
+        if theirs is not None:
+            self.tell(lambda: self.arrivals.document_stored(entry.dataset_id, theirs))
         self.journal.note([entry.generation], state=State.CONFLICT, reason=reason, sent_at=None)
 
     def tell(self, call: Callable[[], None]) -> None:

@@ -61,7 +61,7 @@ class EditSender:
             mine = [work for work, _ in doubtful]
             if mine and not pauses.more():
                 if not context.stopping.is_set():
-                    self._park(doubtful)
+                    self._park(doubtful, shown)
                 break
         return others
 
@@ -93,10 +93,10 @@ class EditSender:
         work.aim(merged)
         return True
 
-    def _park(self, doubtful: list[tuple[Work, str]]) -> None:
+    def _park(self, doubtful: list[tuple[Work, str]], shown: dict[str, Document]) -> None:
         for work, reason in doubtful:
             if work.main is not None:
-                self._context.conflict(work.main, reason)
+                self._context.conflict(work.main, reason, shown.get(work.document_id))
                 continue
             for entry in work.edits:
                 self._context.reject(entry, "The document of this file is not on the server")

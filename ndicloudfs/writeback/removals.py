@@ -41,7 +41,7 @@ class RemovalSender:
             if mine and not pauses.more():
                 if not context.stopping.is_set():
                     for work in mine:
-                        context.conflict(work.one, CHANGED)
+                        context.conflict(work.one, CHANGED, shown.get(work.document_id))
                 break
         return [work for work in works if not work.deletes]
 
