@@ -130,16 +130,15 @@ class WritableClass(WritableFolder):
         server = documents.on_server
         if server is not None:
             for stem, row in server.every():
-                entry = changed.pop(derive_ino(self.ino, row.id), None)
+                ino = derive_ino(self.ino, row.id)
+                entry = changed.pop(ino, None)
                 name = stem + names.JSON_SUFFIX
                 if name in listed:
                     continue  # it has just arrived
                 if entry is None or entry.state is Progress.CONFLICT:
-                    ino = derive_ino(self.ino, row.id)
                     known = known_attributes(self.edits.cache, ino, row, self.mtime_ns)
                     yield Entry(name, ino, Kind.FILE, _writable(known))
                 elif entry.kind is Work.DOCUMENT:
-                    ino = derive_ino(self.ino, row.id)
                     yield Entry(name, ino, Kind.FILE, _attributes(ino, entry))
         for entry in [*new, *changed.values()]:
             if entry.kind is Work.DOCUMENT:
