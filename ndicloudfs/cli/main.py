@@ -32,6 +32,8 @@ COMMANDS = {
     "cache": "cache",
     "config": "config",
     "doctor": "doctor",
+    "completion": "completion",
+    "reference": "reference",
     "sandbox": "sandbox",
 }
 

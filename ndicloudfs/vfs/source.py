@@ -19,10 +19,9 @@ class NoSuchSource(OSError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.ENOENT, sentence)
-        self._sentence = sentence
 
     def __str__(self) -> str:
-        return self._sentence
+        return str(self.strerror)
 
 
 class SourceRoot(Directory):
