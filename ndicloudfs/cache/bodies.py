@@ -162,6 +162,14 @@ class Bodies:
             ]
         return bodies
 
+    def stored(self, dataset_id: str, document: Document) -> None:
+        """The server has taken this document just now: no need to ask for it."""
+        self._keep(dataset_id, [document], self._index.tick(), None)
+
+    def gone(self, dataset_id: str, document_id: str) -> None:
+        """The server has deleted this document just now."""
+        self._catalog.forget_documents(dataset_id, [document_id], self._index.tick())
+
     def _key(self, dataset_id: str, document_id: str) -> str:
         return f"body/{self._host}/{dataset_id}/{document_id}"
 
@@ -280,9 +288,9 @@ class Bodies:
         return self._up.call(lambda: self._up.cloud.documents.fetch(dataset_id, ids))
 
     def _keep(
-        self, dataset_id: str, found: Iterable[Document], tick: int, seconds: float
+        self, dataset_id: str, found: Iterable[Document], tick: int, seconds: float | None
     ) -> dict[str, bytes]:
-        """Keep documents that were asked for after ``tick`` and took ``seconds`` each."""
+        """Keep documents that were asked for after ``tick`` and took ``seconds`` each to come."""
         bodies, facts = {}, []
         for document in found:
             rendered = render(document, dataset_id)
@@ -290,8 +298,9 @@ class Bodies:
             bodies[summary.id] = data
             digest = _digest(data)
             facts.append(BodyFacts(summary, len(data), rendered.mtime_ns, rendered.files, digest))
-            weight = len(data) + URL_SIZE * len(rendered.files)
-            self._claims.weigh(dataset_id, summary.class_name, weight, seconds)
+            if seconds is not None:
+                weight = len(data) + URL_SIZE * len(rendered.files)
+                self._claims.weigh(dataset_id, summary.class_name, weight, seconds)
         self._store.put((self._key(dataset_id, id_), data) for id_, data in bodies.items())
         resized = self._index.put_bodies(dataset_id, facts, tick, self._up.clock())
         for id_, data in bodies.items():

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
@@ -141,6 +142,17 @@ class Fetcher:
             self._memory.arrived(piece, pins=1)
             self._save(piece, [piece.numbers])
         self.close_shelf(shelf)
+
+    def put(self, file: ObjectFile, path: Path) -> None:
+        """Keep an object on the disk of which the bytes are at ``path``."""
+        count = -(-file.size // BLOCK)
+        with path.open("rb") as source:
+            for start in range(0, count, BLOCKS):
+                numbers = range(start, min(start + BLOCKS, count))
+                piece = Piece(Shelf(file), numbers)
+                piece.buffer = bytearray(source.read(len(numbers) * BLOCK))
+                self._write(piece, [numbers])
+                self._blocks.close(self._place(piece, numbers)[0])
 
     def keep(self, file: ObjectFile, numbers: range) -> bool:
         """Bring blocks of one file of blocks to the disk, past the memory.

@@ -129,6 +129,11 @@ class Leases:
         if not noted:
             log.warning("%s", line)
 
+    def found(self, dataset_id: str, uid: str) -> None:
+        """There is an object, whatever was found before."""
+        with self._lock:
+            self._missing.pop((dataset_id, uid), None)
+
     def raise_if_missing(self, dataset_id: str, uid: str) -> None:
         """Raise ``ObjectMissing`` where the object was missing a moment ago."""
         with self._lock:

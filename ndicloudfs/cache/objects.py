@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 from cachetools import TTLCache
 
@@ -103,6 +104,12 @@ class Objects:
         numbers = range(part * BLOCKS, min((part + 1) * BLOCKS, -(-file.size // BLOCK)))
         size = min(numbers.stop * BLOCK, file.size) - numbers.start * BLOCK
         return size, self._fetcher.keep(file, numbers)
+
+    def stored(self, dataset_id: str, uid: str, size: int, path: Path) -> None:
+        """The server has this object of ``size`` bytes; those at ``path`` need not be fetched."""
+        self._leases.found(dataset_id, uid)
+        self._index.put_object_size(dataset_id, uid, size, verified=True)
+        self._fetcher.put(ObjectFile(dataset_id, uid, size), path)
 
     def nameless(self, dataset_id: str, document_id: str, name: str) -> ObjectMissing:
         """The error, noted once, of a file that its document names without a uid."""

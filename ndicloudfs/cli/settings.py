@@ -151,6 +151,11 @@ def log_folder() -> Path:
     return platformdirs.user_log_path(APPLICATION, appauthor=False)
 
 
+def state_folder() -> Path:
+    """Where what was written is kept until the server has it; nothing else deletes there."""
+    return platformdirs.user_state_path(APPLICATION, appauthor=False) / "writeback"
+
+
 SETTINGS = (
     Setting(
         *("profile", TEXT, DEFAULT_PROFILE, DEFAULT_PROFILE, "NDICLOUDFS_PROFILE"),

@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ndicloudfs.mount import readdirplus
+from ndicloudfs.mount import readdirplus, whole_requests
 
 VARIABLE = "NDICLOUDFS_FUSE"
 MFUSEPY, FUSEPY = "mfusepy", "fusepy"
@@ -65,6 +65,8 @@ class Binding:
         if self.name == MFUSEPY and self.version >= (3, 12):
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
+        if self.name == MFUSEPY and self.version[0] == 3:
+            kind = whole_requests.fuse_class(kind)
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
 

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _TYPES = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG}
 _MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o555, Kind.FILE: stat.S_IFREG | 0o444}
+_WRITABLE_MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o755, Kind.FILE: stat.S_IFREG | 0o644}
 _NAME_MAX = 255
 # `cp` and Python read in units of st_blksize: fewer, larger requests.
 _BLOCK_SIZE = 256 * 1024
@@ -59,6 +60,7 @@ class Operations:
         ``caller`` tells the thread that waits for the operation which runs on this thread.
         """
         self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
+        self._writable_modes = {kind: mode & ~umask for kind, mode in _WRITABLE_MODES.items()}
         self._fs = filesystem
         self._ready = ready
         self._interrupted = lambda: is_ending(caller())
@@ -80,19 +82,23 @@ class Operations:
             conn.want &= ~CAP_READDIRPLUS_AUTO
         self._ready()
 
-    def getattr(self, path: str, fi: Any = None) -> dict[str, int]:
-        """Attributes of a node; times in nanoseconds."""
-        del fi
-        with self._failures(path):
-            attributes = self._fs.resolve(path).attributes()
-        if attributes.kind is Kind.FILE:
+    def getattr(self, path: str | None, fi: Any = None) -> dict[str, int]:
+        """Attributes of a node; times in nanoseconds. ``path`` is None where it was removed."""
+        with self._failures(path or ""):
+            attributes = None if fi is None else self._fs.attributes_of(fi.fh)
+            if attributes is None:
+                if path is None:
+                    raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+                attributes = self._fs.resolve(path).attributes()
+        if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
         return self._stat(attributes)
 
     def _stat(self, attributes: Attributes) -> dict[str, int]:
+        modes = self._writable_modes if attributes.writable else self._modes
         return {
-            "st_mode": self._modes[attributes.kind],
+            "st_mode": modes[attributes.kind],
             "st_ino": attributes.ino,
             # 1 for directories means "unknown": `find` must not conclude that there are no more.
             "st_nlink": 1,
@@ -151,29 +157,30 @@ class Operations:
         return 0
 
     def open(self, path: str, fi: Any) -> int:
-        """Open a file for reading."""
+        """Open a file."""
         with self._failures(path):
-            if fi.flags & os.O_ACCMODE != os.O_RDONLY:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-            fi.fh, opened = self._fs.open(self._fs.resolve(path))
+            fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
         told = self._told.size(path)
         with self._lock:
             same = bool(opened.identity) and self._pages.get(path) == opened.identity
             self._pages[path] = opened.identity
-        if opened.size is not None and told not in (None, opened.size):
+        emptied = fi.flags & os.O_TRUNC  # the kernel knows
+        if not emptied and opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
             self._fs.release(fi.fh)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         fi.keep_cache = same
+        if fi.flags & os.O_ACCMODE == os.O_RDONLY and hasattr(fi, "noflush"):
+            fi.noflush = True  # a request less for each close
         fi.direct_io = opened.size is None
         return 0
 
-    def read(self, path: str, size: int, offset: int, fi: Any) -> bytes:
+    def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
         """Read from an open file."""
-        with self._failures(path):
+        with self._failures(path or ""):
             return self._fs.read(fi.fh, offset, size)
 
-    def release(self, path: str, fi: Any) -> int:
+    def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
         del path
         self._fs.release(fi.fh)
@@ -241,8 +248,10 @@ class Operations:
         log.warning("%s: %s", path, error)
 
 
-class FusepyOperations(Operations):
-    """The same for fusepy, which calls the object with the name of the operation."""
+class CalledByName:
+    """What fusepy wants of operations: it calls the object with the name of the operation."""
+
+    _ready: Callable[[], None]
 
     def __call__(self, name: str, *arguments: Any) -> Any:
         """Run operation ``name``."""

@@ -19,13 +19,17 @@ from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
 from ndicloudfs.mount import binding, metrics, mountpoint
+from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
-from ndicloudfs.mount.operations import KERNEL_TRUST, FusepyOperations, Operations
+from ndicloudfs.mount.operations import KERNEL_TRUST
 from ndicloudfs.mount.readiness import notify
+from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.source import root_of
 from ndicloudfs.vfs.status import ErrorLog
+from ndicloudfs.vfs.writable import Edits
+from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,9 @@ class MountOptions:
     gid: int | None = None
     umask: int | None = None  # bits taken from the modes
     no_exec: bool = False
+    state: Path | None = None  # where what is written is kept; None: nothing can be written
+    allow_delete_datasets: bool = False
+    write_pace: float = 1.0  # factor of all times of writing back
     metrics_port: int | None = None
 
 
@@ -69,10 +76,16 @@ def serve(
     try:
         with NdiCloud(config, stored=stored) as cloud:
             cache = LocalCache(cloud, options.cache)
-            filesystem = FileSystem(cache, errors)
+            writeback = _write_back(cloud, cache, options)
+            edits = None
+            if writeback is not None:
+                edits = Edits(writeback, cache, allow_delete_datasets=options.allow_delete_datasets)
+            filesystem = FileSystem(cache, errors, edits)
             try:
                 cache.catalog.connect()
                 filesystem.root = root_of(filesystem.root, options.source)
+                if writeback is not None:
+                    writeback.start()
                 with (
                     _controlled(options.mountpoint, handlers(filesystem, cache)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
@@ -80,8 +93,23 @@ def serve(
                     _run(loaded, filesystem, cache.host, options, ready)
             finally:
                 filesystem.close()
+                if writeback is not None:
+                    writeback.close()
     finally:
         logger.removeHandler(errors)
+
+
+def _write_back(cloud: NdiCloud, cache: LocalCache, options: MountOptions) -> WriteBack | None:
+    """Where what is written goes; None where nobody is signed in or the mount is read-only."""
+    if options.state is None or cloud.account.anonymous:
+        return None
+    try:
+        arrivals = CacheArrivals(cache)
+        timing = Timing().scaled(options.write_pace)
+        return WriteBack(cloud, cache.account, WriteBackOptions(options.state, timing), arrivals)
+    except BaseException:
+        cache.close()
+        raise
 
 
 @contextmanager
@@ -106,11 +134,13 @@ def _run(
     options: MountOptions,
     ready: Callable[[], None],
 ) -> None:
-    kind = FusepyOperations if loaded.name == binding.FUSEPY else Operations
+    kind = operations_for(loaded, writing=filesystem.writes)
     fuse_options: dict[str, Any] = {
         "fsname": f"ndicloud:{host}",  # with a colon: indexers take it for remote and stay out
         "subtype": "ndicloudfs",
-        "ro": True,
+        "ro": not filesystem.writes,
+        # What is removed while it is open goes on by its handle, and not under another name.
+        "hard_remove": True,
         "nosuid": True,
         "nodev": True,
         "default_permissions": True,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.rendering import iso_to_ns, pretty_json
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
-from ndicloudfs.cloud.values import DatasetRow
+from ndicloudfs.cloud.values import DatasetRow, Json
 from ndicloudfs.vfs.documents import Documents
 from ndicloudfs.vfs.files import Files
 from ndicloudfs.vfs.nodes import (
@@ -43,6 +43,11 @@ class Dataset(Directory):
             DOCUMENTS_NAME: Documents(self.ino, cache, row.id, self.mtime_ns),
             FILES_NAME: Files(self.ino, cache, row.id, self.mtime_ns),
         }
+
+    @property
+    def row(self) -> DatasetRow:
+        """The dataset as lists have it."""
+        return self._row
 
     def scope(self) -> Scope:
         return DatasetScope(self._row.id)
@@ -88,11 +93,13 @@ class _Metadata(File):
         return BytesFile(self._bytes())
 
     def _bytes(self) -> bytes:
-        fields = self._cache.catalog.fields(self._dataset_id)
-        return pretty_json(
-            {
-                "id" if key == "_id" else key: value
-                for key, value in fields.items()
-                if key not in _VOLATILE
-            }
-        )
+        return pretty_json(metadata(self._cache.catalog.fields(self._dataset_id)))
+
+
+def metadata(fields: Json) -> Json:
+    """The fields of dataset detail that are in ``dataset.json``."""
+    return {
+        "id" if key == "_id" else key: value
+        for key, value in fields.items()
+        if key not in _VOLATILE
+    }

@@ -18,7 +18,6 @@ from ndicloudfs.vfs.nodes import (
     File,
     Kind,
     Node,
-    OpenFile,
     State,
     derive_ino,
 )
@@ -67,7 +66,7 @@ class Documents(ClassFolders):
 
     def child(self, name: str) -> Node | None:
         documents = self.documents_under(name)
-        return None if documents is None else _DocumentClass(self.ino, documents, self.mtime_ns)
+        return None if documents is None else DocumentFolder(self.ino, documents, self.mtime_ns)
 
 
 class DocumentClass:
@@ -124,7 +123,7 @@ class DocumentClass:
         return next((name for name, other in self.named(rows) if other.id == document_id), None)
 
 
-class _DocumentClass(Directory):
+class DocumentFolder(Directory):
     """``documents/<class>/``."""
 
     def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:
@@ -144,9 +143,7 @@ class _DocumentClass(Directory):
     def entries(self) -> Iterator[Entry]:
         for stem, row in self._documents.every():
             ino = derive_ino(self.ino, row.id)
-            attributes = None
-            if row.size is not None and self._documents.cache.bodies.fresh(row):
-                attributes = _attributes(ino, row, self.mtime_ns)
+            attributes = known_attributes(self._documents.cache, ino, row, self.mtime_ns)
             yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, attributes)
 
     def child(self, name: str) -> Node | None:
@@ -155,7 +152,7 @@ class _DocumentClass(Directory):
         document_id = self._documents.find(name.removesuffix(names.JSON_SUFFIX))
         if document_id is None:
             return None
-        return _Document(
+        return DocumentFile(
             self.ino,
             self._documents.cache,
             self._documents.dataset_id,
@@ -164,7 +161,7 @@ class _DocumentClass(Directory):
         )
 
 
-class _Document(File):
+class DocumentFile(File):
     """``documents/<class>/<ndi id>.json``."""
 
     def __init__(
@@ -186,11 +183,19 @@ class _Document(File):
     def xattrs(self) -> dict[str, str]:
         return document_xattrs(self._dataset_id, self._row())
 
-    def open(self) -> OpenFile:
+    def open(self) -> BytesFile:
         return BytesFile(self._cache.bodies.read(self._dataset_id, self._id))
 
     def _row(self) -> DocumentRow:
         return self._cache.bodies.described(self._dataset_id, self._id)
+
+
+def known_attributes(
+    cache: LocalCache, ino: int, row: DocumentRow, default_ns: int
+) -> Attributes | None:
+    """What ``stat`` tells of a document, where that is known and costs nothing."""
+    known = row.size is not None and cache.bodies.fresh(row)
+    return _attributes(ino, row, default_ns) if known else None
 
 
 def _attributes(ino: int, row: DocumentRow, default_ns: int) -> Attributes:

@@ -102,9 +102,9 @@ class _FileFolder(Directory):
         position, link = self._links().get(name, (-1, None))
         if link is None:
             return None
-        place = _Place(self._cache, self._dataset_id, link.uid)
+        located = Located(self._cache, self._dataset_id, link.uid)
         ino = derive_ino(self.ino, str(position))
-        return _DataFile(ino, place, self._document_ns(), link.name, self._id)
+        return DataFile(ino, located, self._document_ns(), link.name, self._id)
 
     def _links(self) -> dict[str, tuple[int, FileLink]]:
         """The files by shown name, with their position in the document."""
@@ -138,12 +138,12 @@ class _Uids(Directory):
             self._cache.objects.size(self._dataset_id, uid)
         except ObjectMissing:
             return None
-        place = _Place(self._cache, self._dataset_id, uid)
-        return _DataFile(derive_ino(self.ino, uid), place, self.mtime_ns, "", "")
+        located = Located(self._cache, self._dataset_id, uid)
+        return DataFile(derive_ino(self.ino, uid), located, self.mtime_ns, "", "")
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Located:
     """An object and where to get it."""
 
     cache: LocalCache
@@ -172,50 +172,53 @@ class _ObjectFile:
         self.reader.close()
 
 
-class _DataFile(File):
+class DataFile(File):
     """A binary file. One whose bytes are not on the server has size 0 and opens with ENODATA."""
 
-    def __init__(self, ino: int, place: _Place, mtime_ns: int, name: str, document_id: str) -> None:
+    def __init__(
+        self, ino: int, located: Located, mtime_ns: int, name: str, document_id: str
+    ) -> None:
         super().__init__(ino)
-        self._place = place
+        self._located = located
         self._mtime_ns = mtime_ns
         self._name = name
         self._document_id = document_id
 
     def attributes(self) -> Attributes:
-        return Attributes(self.ino, Kind.FILE, self._size() or 0, self._mtime_ns)
+        return Attributes(self.ino, Kind.FILE, self.size() or 0, self._mtime_ns)
 
     def scope(self) -> Scope:
-        place = self._place
+        located = self._located
         return DatasetScope(
-            place.dataset_id, Part.FILES, document_id=self._document_id, uid=place.uid
+            located.dataset_id, Part.FILES, document_id=self._document_id, uid=located.uid
         )
 
     def xattrs(self) -> dict[str, str]:
-        place = self._place
-        state = State.MISSING if self._size() is None else State.CLEAN
+        located = self._located
+        state = State.MISSING if self.size() is None else State.CLEAN
         attributes = {
-            "user.ndi.uid": place.uid,
+            "user.ndi.uid": located.uid,
             "user.ndi.name": self._name,
-            "user.ndi.dataset_id": place.dataset_id,
+            "user.ndi.dataset_id": located.dataset_id,
             "user.ndi.state": state.value,
         }
         if self._document_id:
-            row = place.cache.bodies.described(place.dataset_id, self._document_id)
-            attributes = document_xattrs(place.dataset_id, row) | attributes
+            row = located.cache.bodies.described(located.dataset_id, self._document_id)
+            attributes = document_xattrs(located.dataset_id, row) | attributes
         return attributes
 
     def open(self) -> OpenFile:
-        place = self._place
-        if not place.uid:
-            raise place.cache.objects.nameless(place.dataset_id, self._document_id, self._name)
-        reader = place.cache.objects.open(place.dataset_id, place.uid)
-        return _ObjectFile(reader, f"{place.dataset_id}/{place.uid}/{reader.size}")
+        located = self._located
+        if not located.uid:
+            raise located.cache.objects.nameless(located.dataset_id, self._document_id, self._name)
+        reader = located.cache.objects.open(located.dataset_id, located.uid)
+        return _ObjectFile(reader, f"{located.dataset_id}/{located.uid}/{reader.size}")
 
-    def _size(self) -> int | None:
-        if not self._place.uid:
+    def size(self) -> int | None:
+        """Number of bytes, None where they are not on the server."""
+        if not self._located.uid:
             return None
         try:
-            return self._place.cache.objects.size(self._place.dataset_id, self._place.uid)
+            return self._located.cache.objects.size(self._located.dataset_id, self._located.uid)
         except ObjectMissing:
             return None

@@ -14,23 +14,36 @@ from collections.abc import Iterator
 
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs.control import Control
-from ndicloudfs.vfs.nodes import Directory, Entry, File, Node, NodeTable, OpenFile
+from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
+from ndicloudfs.vfs.sessions import Editable, Handle
+from ndicloudfs.vfs.source import SourceRoot
 from ndicloudfs.vfs.status import ErrorLog, Status
+from ndicloudfs.vfs.writable import Edits, WritableFolder, remove, rename
+from ndicloudfs.vfs.writable_root import WritableOrganization, Writing
 
 
 class FileSystem:
     """Nodes by path, and open files by handle. Safe for threads."""
 
-    def __init__(self, cache: LocalCache, errors: ErrorLog) -> None:
+    def __init__(self, cache: LocalCache, errors: ErrorLog, edits: Edits | None = None) -> None:
+        """``edits``: how what is written is kept; None: nothing can be written."""
         self._cache = cache
+        self._edits = edits
         mounted_ns = time.time_ns()
         self.status = Status(cache, errors, mounted_ns)
-        self.root: Directory = Root(cache, Control(self.status, errors, mounted_ns), mounted_ns)
+        writeback = None if edits is None else edits.writeback
+        control = Control(self.status, errors, writeback, mounted_ns)
+        self.root: Directory = Root(cache, control, Writing(edits), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything can be written at all."""
+        return self._edits is not None
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""
@@ -44,9 +57,7 @@ class FileSystem:
         """The node under ``name`` in ``directory``. Raises ENOENT and ENOTDIR."""
         if not isinstance(directory, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
-        # A name that is no UTF-8 arrives with surrogates; nothing here has such a name.
-        readable = name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
-        node = self._nodes.child(directory, name) if readable else None
+        node = self._nodes.child(directory, name) if is_readable(name) else None
         if node is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         return node
@@ -57,22 +68,47 @@ class FileSystem:
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return node.entries()
 
-    def open(self, node: Node) -> tuple[int, OpenFile]:
-        """Open a file for reading: its handle, and what it is. Raises EISDIR."""
+    def open(self, node: Node, flags: int = os.O_RDONLY) -> tuple[int, OpenFile]:
+        """A file as one that is open, with the ``flags`` of the system call: handle and file.
+
+        Raises EISDIR, and EROFS where it cannot be written.
+        """
         if not isinstance(node, File):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        opened = node.open()
+        opened: OpenFile
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            if self._edits is not None and isinstance(node, Editable):
+                opened = self._edits.sessions.read(node)
+            else:
+                opened = node.open()
+        elif self._edits is None or not isinstance(node, Editable):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        else:
+            empty, appending = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
+            opened = self._edits.sessions.write(node, empty=empty, appending=appending)
+        return self._handle(opened), opened
+
+    def _handle(self, opened: OpenFile) -> int:
         with self._lock:
             handle = next(self._numbers)
             self._handles[handle] = opened
-        return handle, opened
+        return handle
 
-    def read(self, handle: int, offset: int, length: int) -> bytes:
-        """The bytes of an open file from ``offset``. Raises EBADF."""
+    def opened(self, handle: int) -> OpenFile:
+        """What is open as ``handle``. Raises EBADF."""
         opened = self._handles.get(handle)
         if opened is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        data = opened.read(offset, length)
+        return opened
+
+    def attributes_of(self, handle: int) -> Attributes | None:
+        """What ``stat`` tells of an open file, where it is being written."""
+        opened = self._handles.get(handle)
+        return opened.attributes() if isinstance(opened, Handle) else None
+
+    def read(self, handle: int, offset: int, length: int) -> bytes:
+        """The bytes of an open file from ``offset``. Raises EBADF."""
+        data = self.opened(handle).read(offset, length)
         self.status.was_read(len(data))
         return data
 
@@ -83,10 +119,134 @@ class FileSystem:
         if opened is not None:
             opened.close()
 
+    # Edits
+
+    def check_writable(self, path: str) -> None:
+        """Raise EROFS where nothing can be changed."""
+        if not self.resolve(path).attributes().writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    def create(self, path: str, flags: int) -> int:
+        """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
+        folder, name = self._parent(path)
+        self._forget(folder, name)
+        appending = bool(flags & os.O_APPEND)
+        sessions = folder.edits.sessions
+        node = folder.child(name)  # somebody else may have made it a moment ago
+        if node is not None:
+            return self.open(node, flags)[0]
+        made = folder.make(name)
+        return self._handle(sessions.write(made, empty=False, made=True, appending=appending))
+
+    def write(self, handle: int, data: bytes, offset: int) -> None:
+        """Write all of ``data``. Raises EBADF, ENOSPC and EFBIG."""
+        self._written(handle).write(data, offset)
+
+    def flush(self, handle: int) -> None:
+        """Have what was written safe when this returns. Raises EINVAL where it cannot be kept."""
+        opened = self.opened(handle)
+        if isinstance(opened, Handle) and opened.session is not None:
+            opened.session.commit()
+
+    def truncate(self, path: str, size: int, handle: int | None) -> None:
+        """Cut a file, or let it grow by zeros; at once where nobody has it open for writing."""
+        if handle is not None:
+            session = self._written(handle).session
+            if session is not None:
+                session.truncate(size)
+            return
+        node = self.resolve(path)
+        made, _ = self.open(node, os.O_WRONLY | (os.O_TRUNC if size == 0 else 0))
+        try:
+            session = self._written(made).session
+            if session is not None:
+                if size:
+                    session.truncate(size)
+                if session.handles == 1:
+                    session.commit()
+        finally:
+            self.release(made)
+
+    def unlink(self, path: str) -> None:
+        """Remove a file. Raises ENOENT, EISDIR, EPERM and EROFS."""
+        folder, name = self._parent(path)
+        node = self.lookup(folder, name)
+        remove(folder, name, node)
+        self._forget(folder, name)
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Move a file, in place of one that is there. Raises EPERM, EXDEV, EISDIR and EROFS."""
+        folder, name = self._parent(path)
+        target, new_name = self._parent(new_path)
+        node = self.lookup(folder, name)
+        self._forget(target, new_name)
+        try:
+            rename(folder, name, node, target, new_name)
+        finally:
+            self._forget(folder, name)
+            self._forget(target, new_name)
+
+    def mkdir(self, path: str) -> None:
+        """Make a folder: a dataset or a class. Raises EPERM and EROFS."""
+        parent, name = self._split(path)
+        if not isinstance(parent, WritableFolder | WritableOrganization):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        parent.make_folder(name)
+        self._forget(parent, name)
+
+    def rmdir(self, path: str) -> None:
+        """Remove a folder. Raises EPERM, ENOTEMPTY, ENOTDIR and EROFS."""
+        parent, name = self._split(path)
+        if not isinstance(parent, WritableFolder | WritableOrganization):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        node = self.lookup(parent, name)
+        if not isinstance(node, Directory):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        parent.remove_folder(name, node)
+        self._forget(parent, name)
+
+    def _split(self, path: str) -> tuple[Directory, str]:
+        parent_path, _, name = path.rstrip("/").rpartition("/")
+        parent = self.resolve(parent_path)
+        if isinstance(parent, SourceRoot):
+            parent = parent.inner
+        if not isinstance(parent, Directory):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not is_readable(name):
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ))
+        return parent, name
+
+    def _parent(self, path: str) -> tuple[WritableFolder, str]:
+        parent, name = self._split(path)
+        if not isinstance(parent, WritableFolder):
+            writable = isinstance(parent, WritableOrganization)
+            number = errno.EPERM if writable else errno.EROFS
+            raise OSError(number, os.strerror(number))
+        return parent, name
+
+    def _written(self, handle: int) -> Handle:
+        opened = self.opened(handle)
+        if not isinstance(opened, Handle):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return opened
+
+    def _forget(self, folder: Directory, name: str) -> None:
+        self._nodes.forget(folder, name)
+
     def disk(self) -> os.statvfs_result:
-        """The file system that holds the cache, which is what ``df`` shows."""
-        return self._cache.disk()
+        """The file system that ``df`` shows: that of the cache, or of staging if it is fuller."""
+        disk = self._cache.disk()
+        if self._edits is None:
+            return disk
+        staging = os.statvfs(self._edits.writeback.folder)
+        fuller = staging.f_bavail * staging.f_frsize < disk.f_bavail * disk.f_frsize
+        return staging if fuller else disk
 
     def close(self) -> None:
         """Let go of the cache."""
         self._cache.close()
+
+
+def is_readable(name: str) -> bool:
+    """Whether ``name`` is UTF-8: one that is not arrives with surrogates."""
+    return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)

@@ -36,7 +36,12 @@ class State(str, Enum):
     """The xattr ``user.ndi.state``."""
 
     CLEAN = "clean"
+    PENDING = "pending"
+    UPLOADING = "uploading"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
     MISSING = "missing"
+    LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Attributes:
     kind: Kind
     size: int
     mtime_ns: int
+    writable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,11 @@ class NodeTable:
                 with self._lock:
                     self._children[place] = node
         return node
+
+    def forget(self, directory: Directory, name: str) -> None:
+        """What is under ``name`` in ``directory`` may be another node now."""
+        with self._lock:
+            self._children.pop((directory.ino, name), None)
 
 
 def derive_ino(parent: int, *key: str) -> int:

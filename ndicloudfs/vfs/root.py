@@ -14,6 +14,7 @@ from ndicloudfs.vfs.control import CONTROL_NAME, Control
 from ndicloudfs.vfs.dataset import Dataset
 from ndicloudfs.vfs.nodes import ROOT_INO, Directory, Entry, Kind, Node, derive_ino
 from ndicloudfs.vfs.shown import Shown
+from ndicloudfs.vfs.writable_root import Writing
 
 PUBLISHED_NAME = "published"
 _RESERVED = frozenset({PUBLISHED_NAME, CONTROL_NAME, ".", ".."})
@@ -22,9 +23,12 @@ _RESERVED = frozenset({PUBLISHED_NAME, CONTROL_NAME, ".", ".."})
 class Root(Directory):
     """``MOUNT/``: each organization of the account, ``published/``, ``.ndicloudfs/``."""
 
-    def __init__(self, cache: LocalCache, control: Control, mounted_ns: int) -> None:
+    def __init__(
+        self, cache: LocalCache, control: Control, writing: Writing, mounted_ns: int
+    ) -> None:
         super().__init__(ROOT_INO, mounted_ns)
         self._cache = cache
+        self._writing = writing
         self._organizations = Shown(
             cache.catalog.organizations, lambda rows: _by_name(rows, _RESERVED)
         )
@@ -33,6 +37,7 @@ class Root(Directory):
             cache,
             cache.catalog.published,
             lambda row: row.is_published,
+            writing,
             mounted_ns,
         )
         self._fixed: dict[str, Directory] = {PUBLISHED_NAME: published, CONTROL_NAME: control}
@@ -53,17 +58,24 @@ class Root(Directory):
         if organization is not None:
             return self._organization(organization)
         row = self._cache.catalog.dataset(name) if is_cloud_id(name) else None
-        return None if row is None else Dataset(self.ino, self._cache, row, self.mtime_ns)
+        if row is None:
+            return None
+        dataset = Dataset(self.ino, self._cache, row, self.mtime_ns)
+        mine = self._cache.catalog.organizations().items
+        owner = next((one for one in mine if one.id == row.organization_id), None)
+        return self._writing.dataset(dataset, owner)
 
     def _organization(self, organization: Organization) -> Directory:
-        return _Datasets(
+        folder = _Datasets(
             derive_ino(self.ino, organization.id),
             self._cache,
             lambda: self._cache.catalog.datasets(organization.id),
             lambda row: row.organization_id == organization.id,
+            self._writing,
             self.mtime_ns,
             organization,
         )
+        return self._writing.organization(folder, organization)
 
 
 class _Datasets(Directory):
@@ -75,6 +87,7 @@ class _Datasets(Directory):
         cache: LocalCache,
         listing: Callable[[], Listing[DatasetRow]],
         belongs: Callable[[DatasetRow], bool],
+        writing: Writing,
         mounted_ns: int,
         organization: Organization | None = None,
     ) -> None:
@@ -83,6 +96,7 @@ class _Datasets(Directory):
         self._cache = cache
         self._datasets = Shown(listing, lambda rows: _by_name(rows, frozenset({".", ".."})))
         self._belongs = belongs
+        self._writing = writing
         self._organization = organization
 
     def scope(self) -> Scope:
@@ -106,7 +120,10 @@ class _Datasets(Directory):
             row = self._cache.catalog.dataset(name)
             if row is not None and not self._belongs(row):
                 return None
-        return None if row is None else Dataset(self.ino, self._cache, row, self.mtime_ns)
+        if row is None:
+            return None
+        dataset = Dataset(self.ino, self._cache, row, self.mtime_ns)
+        return self._writing.dataset(dataset, self._organization)
 
 
 class _Named(Protocol):

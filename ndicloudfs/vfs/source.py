@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ndicloudfs.cache.scope import Scope
 from ndicloudfs.vfs.control import CONTROL_NAME
-from ndicloudfs.vfs.nodes import Directory, Entry, Kind, Node
+from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, Kind, Node
 from ndicloudfs.vfs.root import PUBLISHED_NAME
 
 # What /etc/fstab and mount(8) say where there is no device.
@@ -31,6 +31,14 @@ class SourceRoot(Directory):
         super().__init__(inner.ino, inner.mtime_ns)
         self._inner = inner
         self._control = control
+
+    @property
+    def inner(self) -> Directory:
+        """The directory itself."""
+        return self._inner
+
+    def attributes(self) -> Attributes:
+        return self._inner.attributes()
 
     def xattrs(self) -> dict[str, str]:
         return self._inner.xattrs()

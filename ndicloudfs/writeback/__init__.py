@@ -9,12 +9,14 @@ from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.errors import JournalInUse, WriteBackError
 from ndicloudfs.writeback.fingerprints import fingerprint
 from ndicloudfs.writeback.ids import new_ndi_id
+from ndicloudfs.writeback.journal import LOCAL_PREFIX
 from ndicloudfs.writeback.settings import Limits, Timing
 from ndicloudfs.writeback.staging import Draft
 from ndicloudfs.writeback.uploader import Remaining
 from ndicloudfs.writeback.writeback import WriteBack, WriteBackOptions
 
 __all__ = [
+    "LOCAL_PREFIX",
     "Arrivals",
     "Draft",
     "Entry",

@@ -263,6 +263,21 @@ class Journal:
             found = [one for one in _of_document(connection, here) if one.kind not in _FILES]
         return found[-1] if found else None
 
+    def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
+        """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
+        if not self.pending_in(dataset_id):
+            return None
+        here = self.dataset(dataset_id)
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT * FROM (SELECT * FROM entries WHERE dataset_id = ? AND class_name = ?"
+                " AND name = ? UNION ALL SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ?"
+                " AND class_name = ?) WHERE kind IN ('document', 'deletion')"
+                " ORDER BY generation DESC LIMIT 1",
+                (here, class_name, name, here, name, class_name),
+            ).fetchone()
+        return None if row is None else entry_of(row)
+
     def classes(self, dataset_id: str) -> set[str]:
         """The classes that somebody made a folder of, or wrote a document of."""
         if not self.pending_in(dataset_id):

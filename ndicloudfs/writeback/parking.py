@@ -54,6 +54,15 @@ class Parking:
             if item.name.startswith(_plain(prefix)):
                 item.unlink(missing_ok=True)
 
+    def take_back(self, path: Path) -> None:
+        """Remove what ``put`` has kept, where it is still there."""
+        for item in (path, path.with_name(path.name + _REASON)):
+            item.unlink(missing_ok=True)
+
+    def files(self) -> list[Path]:
+        """Every file, also the reasons, by name."""
+        return sorted(self.folder.iterdir())
+
     def all(self) -> Iterator[Parked]:
         """What is kept, by name."""
         for path in sorted(self.folder.iterdir()):

@@ -25,7 +25,7 @@ CREATE TABLE entries (
     is_new INTEGER NOT NULL, job TEXT NOT NULL, tries INTEGER NOT NULL, due_at REAL NOT NULL
 );
 CREATE INDEX entries_of_document ON entries (dataset_id, ndi_id);
-CREATE INDEX entries_of_class ON entries (dataset_id, class_name);
+CREATE INDEX entries_of_class ON entries (dataset_id, class_name, name);
 CREATE INDEX entries_of_uid ON entries (uid) WHERE uid != '';
 CREATE INDEX entries_with_bytes ON entries (generation) WHERE {BYTES_TO_SEND};
 CREATE INDEX entries_due ON entries (due_at) WHERE due_at > 0;

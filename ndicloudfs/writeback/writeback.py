@@ -101,13 +101,17 @@ class WriteBack:
         """A new, empty file to write into; ``discard`` it in the end. Raises ENOSPC."""
         return self._staging.draft()
 
-    def commit_document(self, place: Place, data: bytes, base: str) -> Entry:
+    def commit_document(
+        self, place: Place, data: bytes, base: str, mtime_ns: int | None = None
+    ) -> Entry:
         """Keep a new body of a document.
 
-        ``base``: the fingerprint of the body that was edited, ``""`` for a document that is new.
+        ``base``: the fingerprint of the body that was edited, ``""`` for a document that is new;
+        ``mtime_ns``: the time that the document states (epoch ns), None for now.
         """
         self._staging.check_space()
-        return self._wake(self._journal.put_document(place, data, base, self._now_ns()))
+        stated = self._now_ns() if mtime_ns is None else mtime_ns
+        return self._wake(self._journal.put_document(place, data, base, stated))
 
     def commit_deletion(self, place: Place, base: str) -> Entry:
         """Keep that a document is to go; ``base`` is the fingerprint of what was seen of it."""
@@ -176,6 +180,10 @@ class WriteBack:
         """Keep bytes that cannot be taken in ``rejected/``, with the reason beside them."""
         return self._rejected.put(name, data, reason)
 
+    def take_back(self, path: Path) -> None:
+        """Remove from ``rejected/`` what turned out to have been half of something."""
+        self._rejected.take_back(path)
+
     # -- the overlay: what the tree shows over what the server lists -------------------------------
 
     def pending_in(self, dataset_id: str) -> bool:
@@ -189,6 +197,10 @@ class WriteBack:
     def document(self, place: Place) -> Entry | None:
         """The newest entry, a body or a deletion, of one document."""
         return self._journal.document(place)
+
+    def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
+        """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
+        return self._journal.named(dataset_id, class_name, name)
 
     def classes(self, dataset_id: str) -> set[str]:
         """The classes that somebody made a folder of, or wrote a document of."""
@@ -223,6 +235,19 @@ class WriteBack:
             if entry.kind is Kind.DATASET and entry.organization_id == organization_id
         ]
 
+    def of_dataset(self, dataset_id: str) -> list[Entry]:
+        """What is pending about a dataset itself, in order."""
+        here = self._journal.dataset(dataset_id)
+        return [one for one in self._journal.about_datasets() if one.dataset_id == here]
+
+    def dataset_deletions(self, organization_id: str) -> list[Entry]:
+        """The datasets of an organization that are to go."""
+        return [
+            entry
+            for entry in self._journal.about_datasets()
+            if entry.kind is Kind.DATASET_DELETION and entry.organization_id == organization_id
+        ]
+
     # -- the queue ---------------------------------------------------------------------------------
 
     def queue(self, scope: Scope = EVERYTHING) -> list[Entry]:
@@ -240,6 +265,14 @@ class WriteBack:
     def conflicts(self) -> list[Parked]:
         """What is in ``conflicts/``."""
         return list(self._conflicts.all())
+
+    def rejected_files(self) -> list[Path]:
+        """Every file in ``rejected/``, also the reasons."""
+        return self._rejected.files()
+
+    def conflict_files(self) -> list[Path]:
+        """Every file in ``conflicts/``, also the reasons."""
+        return self._conflicts.files()
 
     @property
     def outage(self) -> CloudError | None:

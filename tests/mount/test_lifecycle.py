@@ -108,7 +108,7 @@ def test_unmounting_what_is_not_mounted_says_so(home: Machine) -> None:
 
 
 def test_two_mounts_share_one_cache(home: Machine) -> None:
-    first, second = home.mount("first"), home.mount("second")
+    first, second = home.mount("first"), home.mount("second", "-o", "ro")
     name = "Recordings/files/.uid"
     uid = os.getxattr(
         next((first / ORGANIZATION / "Recordings" / "files").glob("*/*/*.ns2")), "user.ndi.uid"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from stat import S_IFMT
 
 from tests.mount.conftest import ORGANIZATION
 from tests.support.mounting import Machine, tool
@@ -15,7 +16,7 @@ def _stats(folder: Path) -> dict[str, tuple[int, int, int, int]]:
         for entry in entries:
             stat = entry.stat()
             assert entry.inode() == stat.st_ino
-            found[entry.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_mode)
+            found[entry.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns, S_IFMT(stat.st_mode))
     return found
 
 
@@ -26,7 +27,8 @@ def test_a_listing_tells_of_each_file_what_asking_for_it_tells(tree: Path, lab: 
         assert all(
             size == len((folder / name).read_bytes()) for name, (_, size, *_) in first.items()
         )
-    again = lab.mount("again") / ORGANIZATION / "Documents" / "documents"  # the sizes are known
+    # The sizes are known.
+    again = lab.mount("again", "-o", "ro") / ORGANIZATION / "Documents" / "documents"
     for folder in (tree / "Documents" / "documents").iterdir():
         assert _stats(again / folder.name) == _stats(folder)
     lab.umount(lab.home / "again")

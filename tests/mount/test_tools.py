@@ -200,7 +200,7 @@ def test_inode_numbers_are_unique_and_the_same_after_a_remount(lab: Machine, tre
 
     before = numbers(tree)
     assert len(set(before.values())) == len(before)
-    again = lab.mount("again")
+    again = lab.mount("again", "-o", "ro")
     assert numbers(again / ORGANIZATION) == before
     lab.umount(again)
 
@@ -213,7 +213,7 @@ def test_the_same_bytes_come_from_the_cache_after_a_remount_without_a_call(
 
     before = everything(tree)
     study.sandbox.clear_log()
-    again = lab.mount("again")
+    again = lab.mount("again", "-o", "ro")
     assert everything(again / ORGANIZATION) == before
     lab.umount(again)
     asked = {entry["route"] for entry in study.sandbox.log()}

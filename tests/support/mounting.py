@@ -69,12 +69,12 @@ class Machine:
             check=False,
         )
 
-    def mount(self, name: str = "ndi") -> Path:
+    def mount(self, name: str = "ndi", *arguments: str) -> Path:
         """Mount at a folder of the home; the mount answers when this returns."""
         need_fuse(self.binding)
         target = self.home / name
         target.mkdir(exist_ok=True)
-        result = self.run("mount", target, *self.arguments)
+        result = self.run("mount", target, *self.arguments, *arguments)
         assert result.returncode == 0, result.stderr
         self.mounts.append(target)
         return target
