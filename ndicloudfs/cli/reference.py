@@ -150,8 +150,8 @@ def _messages() -> str:
         "# Messages\n",
         _MADE,
         "Every sentence that an error of ndicloudfs can be, by its class: what happened, to what,",
-        "and what to do next. Words in braces stand for what it is about. The errno is what programs",
-        "see in a mount; the exit code is that of a command which ends with it.\n",
+        "and what to do next. Words in braces stand for what it is about. The errno is what",
+        "programs see in a mount; the exit code is that of a command which ends with it.\n",
     ]
     sentences = _sentences()
     for name, kind in sorted(_error_classes().items()):

@@ -26,7 +26,6 @@ from ndicloudfs.mount.operations import KERNEL_TRUST
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
-from ndicloudfs.vfs.source import root_of
 from ndicloudfs.vfs.status import ErrorLog
 from ndicloudfs.vfs.writable import Edits
 from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
@@ -53,6 +52,7 @@ class MountOptions:
     allow_delete_datasets: bool = False
     write_pace: float = 1.0  # factor of all times of writing back
     metrics_port: int | None = None
+    shutdown_timeout: float = 30.0  # s of uploading after a signal
 
 
 def serve(
@@ -83,14 +83,16 @@ def serve(
             filesystem = FileSystem(cache, errors, edits)
             try:
                 cache.catalog.connect()
-                filesystem.root = root_of(filesystem.root, options.source)
+                filesystem.show(options.source)
                 if writeback is not None:
                     writeback.start()
                 with (
                     _controlled(options.mountpoint, handlers(filesystem, cache)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
                 ):
-                    _run(loaded, filesystem, cache.host, options, ready)
+                    signalled = _run(loaded, filesystem, cache.host, options, ready)
+                if signalled and writeback is not None:
+                    _drain(writeback, options.shutdown_timeout)
             finally:
                 filesystem.close()
                 if writeback is not None:
@@ -110,6 +112,18 @@ def _write_back(cloud: NdiCloud, cache: LocalCache, options: MountOptions) -> Wr
     except BaseException:
         cache.close()
         raise
+
+
+def _drain(writeback: WriteBack, seconds: float) -> None:
+    """Send what can be sent before the process ends; the rest is for the next mount."""
+    notify("STATUS=uploading what waits")
+    if writeback.drain(seconds):
+        log.info("everything that was written is on the server")
+    else:
+        log.warning(
+            "%d changes are not on the server yet; the next mount of this account sends them",
+            len(writeback.queue()),
+        )
 
 
 @contextmanager
@@ -133,7 +147,8 @@ def _run(
     host: str,
     options: MountOptions,
     ready: Callable[[], None],
-) -> None:
+) -> bool:
+    """Serve until it is unmounted; tells whether a signal ended it."""
     kind = operations_for(loaded, writing=filesystem.writes)
     fuse_options: dict[str, Any] = {
         "fsname": f"ndicloud:{host}",  # with a colon: indexers take it for remote and stay out
@@ -172,8 +187,10 @@ def _run(
             ) from None
         # libfuse 3 calls it an error when a signal ends the mount, which it then takes away.
         log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
+        return True
     finally:
         notify("STOPPING=1")
+    return False
 
 
 def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
