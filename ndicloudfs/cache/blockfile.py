@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 # Bytes: what the kernel asks for at a time. A random read of 64 KiB touches 1.5 blocks on average:
@@ -24,6 +24,8 @@ BLOCKS = 32
 HEAD = 4096  # bytes in front of the blocks, so that they begin at a page
 _ENTRY = struct.Struct("<II")  # checksum, length; length 0: not there
 _TABLE = BLOCKS * _ENTRY.size
+# Blocks written by one call: 4 MiB at once cost ext4 1.1 ms per MiB, 1 MiB at once 0.25.
+_AT_ONCE = 8
 
 Entry = tuple[int, int]
 
@@ -93,16 +95,13 @@ class BlockFile:
         self._table = self._read_table()
         return [position for position in positions if not self._table[position][1]]
 
-    def write(self, blocks: Iterable[tuple[int, memoryview]]) -> None:
-        """Add blocks, each with its position. Raises OSError."""
-        entries = []
-        for position, data in blocks:
-            at = HEAD + position * BLOCK
-            written = os.pwrite(self._fd, data, at)
-            while written < len(data):  # a disk that fills up writes a part first
-                written += os.pwrite(self._fd, data[written:], at + written)
-            entries.append((position, (self._checksum(position, data), len(data))))
-        self._list(entries)
+    def write(self, blocks: Sequence[tuple[int, memoryview]]) -> None:
+        """Add blocks, each with its position, in ascending order. Raises OSError."""
+        for group in _together(blocks):
+            self._write(group[0][0], [data for _, data in group])
+        self._list(
+            (position, (self._checksum(position, data), len(data))) for position, data in blocks
+        )
 
     def check(self) -> tuple[int, int]:
         """Read everything: bytes that are whole, and blocks that are damaged and forgotten now.
@@ -128,7 +127,34 @@ class BlockFile:
             for checksum, length in _ENTRY.iter_unpack(data)
         ]
 
+    def _write(self, position: int, parts: list[memoryview]) -> None:
+        """Write blocks that follow each other."""
+        place, left = HEAD + position * BLOCK, sum(len(part) for part in parts)
+        while left:
+            written = os.pwritev(self._fd, parts, place)
+            place, left = place + written, left - written
+            while left and written >= len(parts[0]):  # a disk that fills up writes a part first
+                written -= len(parts.pop(0))
+            parts[0] = parts[0][written:]
+
     def _list(self, entries: Iterable[tuple[int, Entry]]) -> None:
-        for position, entry in entries:
-            os.pwrite(self._fd, _ENTRY.pack(*entry), position * _ENTRY.size)
-            self._table[position] = entry
+        """Write the entries of blocks that are there now, or are gone."""
+        changed = dict(entries)
+        first, last = min(changed), max(changed)
+        table = self._table = self._read_table()
+        for position, entry in changed.items():
+            table[position] = entry
+        data = b"".join(_ENTRY.pack(*entry) for entry in table[first : last + 1])
+        os.pwrite(self._fd, data, first * _ENTRY.size)
+
+
+def _together(blocks: Iterable[tuple[int, memoryview]]) -> Iterator[list[tuple[int, memoryview]]]:
+    """Blocks that follow each other, as many as are written at once."""
+    group: list[tuple[int, memoryview]] = []
+    for position, data in blocks:
+        if group and (position != group[-1][0] + 1 or len(group) == _AT_ONCE):
+            yield group
+            group = []
+        group.append((position, data))
+    if group:
+        yield group

@@ -60,23 +60,28 @@ class Blocks:
             file.leave()
 
     def write(self, key: str, blocks: list[Block]) -> None:
-        """Keep blocks, each with its position."""
-        file = self._enter(key) or self._create(key)
-        if file is None:
-            return
+        """Keep blocks, each with its position, in ascending order."""
+        file = self._enter(key)
         try:
-            absent = set(file.absent(position for position, _ in blocks))
-            new = [(position, data) for position, data in blocks if position in absent]
+            if file is not None:
+                absent = set(file.absent(position for position, _ in blocks))
+                blocks = [(position, data) for position, data in blocks if position in absent]
+            if not blocks:
+                return
             evictions = self._store.evictions
-            if new and self._store.reserve(key, sum(on_disk(len(data)) for _, data in new)):
-                file.write(new)
+            path = self._store.reserve(key, sum(on_disk(len(data)) for _, data in blocks))
             if self._store.evictions != evictions:
                 self._close_deleted()
+            if path is not None and file is None:
+                file = self._keep(key, BlockFile(path, key))
+            if path is not None and file is not None:
+                file.write(blocks)
         except OSError as error:
             self._store.warn(error)
             self._store.drop(key)
         finally:
-            file.leave()
+            if file is not None:
+                file.leave()
 
     def close(self, prefix: str = "") -> None:
         """Close the files of which the key begins with ``prefix``."""
@@ -108,14 +113,6 @@ class Blocks:
         except OSError as error:
             self._store.warn(error)
         return None
-
-    def _create(self, key: str) -> BlockFile | None:
-        path = self._store.new_file(key)
-        try:
-            return None if path is None else self._keep(key, BlockFile(path, key))
-        except OSError as error:
-            self._store.warn(error)
-            return None
 
     def _keep(self, key: str, file: BlockFile) -> BlockFile:
         file.enter()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
+from ndicloudfs.cache.catalog import Upstream
+from ndicloudfs.cache.flight import LOOK_EVERY, interrupted, settled
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.memory import Memory, ObjectFile, Piece, Shelf, runs
@@ -27,9 +29,9 @@ CONNECTIONS = 16  # ranges fetched ahead at the same time
 ATTEMPTS = 3
 # Blocks fetched once more between two that are missing: 512 KiB take 6 ms, another range takes 30.
 GAP = 4
-SAVERS = 2
-# Bytes that wait to be written for readers that do not wait for it. More than that, and the disk
-# is slower than the network: what is not kept will be fetched again.
+URGENT = 64  # ranges that somebody waits for: as many as the kernel sends requests at once
+# Bytes on their way to the disk out of what somebody waited for. More than that, and the disk is
+# slower than the network: rather than wait for it, the rest is fetched again another time.
 UNSAVED_LIMIT = 16 * MIB
 
 
@@ -47,19 +49,20 @@ class Fetcher:
     """Brings pieces for all readers of a mount. Used by any thread."""
 
     def __init__(
-        self, memory: Memory, blocks: Blocks, leases: Leases, index: Index, host: str
+        self, memory: Memory, blocks: Blocks, leases: Leases, index: Index, upstream: Upstream
     ) -> None:
         self._memory = memory
         self._blocks = blocks
         self._leases = leases
         self._index = index
-        self._host = host
+        self._host = upstream.cloud.config.host
+        self._uplink = upstream.object_uplink
         self._lock = threading.Lock()
         self._ahead = 0  # bytes
         self._unsaved = 0  # bytes
         self._streams = 0
         self._readahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ndi-readahead")
-        self._saving = ThreadPoolExecutor(SAVERS, thread_name_prefix="ndi-saving")
+        self._urgent = ThreadPoolExecutor(URGENT, thread_name_prefix="ndi-urgent")
 
     @property
     def ahead(self) -> int:
@@ -77,33 +80,48 @@ class Fetcher:
             self._streams += change
 
     def bring(self, piece: Piece) -> None:
-        """Bring a piece now. Raises ``CloudError``, as everybody gets it who waits for it."""
-        fetched = self._bring(piece, pins=1)
-        size = sum(len(run) for run in fetched) * BLOCK
-        with self._lock:
-            keep = 0 < size <= UNSAVED_LIMIT - self._unsaved
-            self._unsaved += size if keep else 0
-        if not keep:
-            self._memory.release([piece])
+        """Bring a piece that somebody waits for: from the disk now, what is missing beside it."""
+        absent = self._from_disk(piece)
+        if not absent:
+            self._memory.arrived(piece)
             return
 
-        def save() -> None:
-            try:
-                self._save(piece, fetched)
-            finally:
-                with self._lock:
-                    self._unsaved -= size
+        def fetch() -> None:
+            self._fetch(piece, absent)
+            with self._lock:
+                keep = self._unsaved + piece.size <= UNSAVED_LIMIT
+                self._unsaved += piece.size if keep else 0
+            if keep:
+                try:
+                    self._save(piece, absent)
+                finally:
+                    with self._lock:
+                        self._unsaved -= piece.size
+            else:
+                self._memory.release([piece])
 
         try:
-            self._saving.submit(save)
+            self._urgent.submit(fetch)
         except RuntimeError:  # the mount is going away
-            save()
+            self._memory.failed(piece, Dropped())
+
+    def attend(self, piece: Piece) -> None:
+        """Wait until a piece has arrived or failed.
+
+        Raises ``Interrupted``, and where it comes from the object store the reason of its outage.
+        """
+        while not piece.remote and not settled(piece.arrival, LOOK_EVERY):
+            interrupted()
+        if not piece.arrival.done():
+            self._uplink.attend(piece.arrival)
 
     def bring_later(self, piece: Piece) -> Future[None]:
         """Bring a piece in the background; taken back when the answer is cancelled in time."""
 
         def bring_and_keep() -> None:
-            self._save(piece, self._bring(piece, pins=1))
+            absent = self._from_disk(piece)
+            self._fetch(piece, absent)
+            self._save(piece, absent)
 
         def finished(job: Future[None]) -> None:
             if job.cancelled():
@@ -128,9 +146,8 @@ class Fetcher:
         for piece in self._memory.begin(shelf, numbers):
             part = len(piece.numbers) * BLOCK
             size -= part
-            job = self.bring_later(piece)
-            job.add_done_callback(partial(self._landed, part))
-            jobs.append(job)
+            piece.arrival.add_done_callback(partial(self._landed, part))
+            jobs.append(self.bring_later(piece))
         self._landed(size)  # what was at hand or coming already
         return jobs
 
@@ -166,7 +183,7 @@ class Fetcher:
             return True
         piece.buffer = bytearray(len(numbers) * BLOCK)
         for run in runs(numbers[at - positions.start] for at in absent):
-            self._fetch(piece, run)
+            self._fetch_run(piece, run)
             self._write(piece, [run])
         lost = self._blocks.absent(key, positions)
         self._blocks.close(key)
@@ -182,32 +199,37 @@ class Fetcher:
     def close(self) -> None:
         """Wait for what is being fetched and kept."""
         self._readahead.shutdown(wait=True, cancel_futures=True)
-        self._saving.shutdown(wait=True)
+        self._urgent.shutdown(wait=True)
         self._blocks.close()
 
     def _landed(self, size: int, _: object = None) -> None:
         with self._lock:
             self._ahead -= size
 
-    def _bring(self, piece: Piece, pins: int) -> list[range]:
-        """Bring a piece; the runs of it that came from the object store and are to be kept."""
+    def _from_disk(self, piece: Piece) -> list[range]:
+        """Bring what the disk has of a piece; the runs that are missing still."""
         try:
             data = self._memory.allocate(piece)
             key, positions = self._place(piece, piece.numbers)
-            there = {
-                piece.numbers[at - positions.start]
-                for at in self._blocks.read(key, positions, data)
-            }
-            absent = list(runs((number for number in piece.numbers if number not in there), GAP))
-            for run in absent:
-                self._fetch(piece, run)
+            found = self._blocks.read(key, positions, data)
         except BaseException as error:
             self._memory.failed(piece, error)
             raise
-        self._memory.arrived(piece, pins)
-        return absent
+        there = {piece.numbers[position - positions.start] for position in found}
+        return list(runs((number for number in piece.numbers if number not in there), GAP))
 
-    def _fetch(self, piece: Piece, numbers: range) -> None:
+    def _fetch(self, piece: Piece, absent: Iterable[range]) -> None:
+        """Bring what the disk does not have; then the piece is at hand, pinned once."""
+        try:
+            for run in absent:
+                piece.remote = True
+                self._fetch_run(piece, run)
+        except BaseException as error:
+            self._memory.failed(piece, error)
+            raise
+        self._memory.arrived(piece, pins=1)
+
+    def _fetch_run(self, piece: Piece, numbers: range) -> None:
         """A range from the object store into its place in the piece."""
         file = piece.shelf.file
         into = _part(piece, numbers)

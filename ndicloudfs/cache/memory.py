@@ -47,6 +47,7 @@ class Piece:
     arrival: Future[None] = field(default_factory=Future, repr=False)
     buffer: bytearray = field(default_factory=bytearray, repr=False)
     pins: int = 0
+    remote: bool = False  # it is the object store that it is awaited from
 
     @property
     def start(self) -> int:

@@ -45,9 +45,7 @@ class Objects:
         self._up = upstream
         self._leases = Leases(index, upstream)
         self._memory = Memory(MEMORY)
-        self._fetcher = Fetcher(
-            self._memory, Blocks(store), self._leases, index, upstream.cloud.config.host
-        )
+        self._fetcher = Fetcher(self._memory, Blocks(store), self._leases, index, upstream)
         self._lock = threading.Lock()
         self._unknown_sizes: dict[str, int] = {}
         self._unlisted: TTLCache[str, bool] = TTLCache(1000, upstream.ttl, timer=upstream.clock)
@@ -87,7 +85,7 @@ class Objects:
                 f"File {uid} has {file.size} bytes, not {known[0]} as listed; open it again"
             )
         shelf = self._memory.open(file)
-        return ObjectReader(self._memory, self._fetcher, shelf, self._up.patience)
+        return ObjectReader(self._memory, self._fetcher, shelf)
 
     def file(self, dataset_id: str, uid: str) -> ObjectFile:
         """An object with its size made certain. Raises ``ObjectMissing``."""

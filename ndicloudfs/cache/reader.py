@@ -8,10 +8,9 @@ from concurrent.futures import Future
 
 from ndicloudfs.cache.blockfile import BLOCK
 from ndicloudfs.cache.fetching import Dropped, Fetcher
-from ndicloudfs.cache.flight import wait
 from ndicloudfs.cache.memory import Memory, Piece, Shelf, cut
 from ndicloudfs.cache.streams import Stream, Streams
-from ndicloudfs.cloud.errors import CloudError, SizeChanged, TimedOut
+from ndicloudfs.cloud.errors import CloudError, SizeChanged
 
 ATTEMPTS = 3
 JOBS_KEPT = 64  # ranges fetched ahead that can be taken back
@@ -20,12 +19,10 @@ JOBS_KEPT = 64  # ranges fetched ahead that can be taken back
 class ObjectReader:
     """One open object. Safe for threads."""
 
-    def __init__(self, memory: Memory, fetcher: Fetcher, shelf: Shelf, patience: float) -> None:
-        """``patience``: how long to wait for blocks that are on their way, in seconds."""
+    def __init__(self, memory: Memory, fetcher: Fetcher, shelf: Shelf) -> None:
         self._memory = memory
         self._fetcher = fetcher
         self._shelf = shelf
-        self._patience = patience
         self._lock = threading.Lock()
         self._streams = Streams(-(-shelf.file.size // BLOCK))
         self._in_order = 0  # streams that the fetcher knows of
@@ -52,10 +49,11 @@ class ObjectReader:
             try:
                 self._go_ahead(stream)
                 self._bring(pieces, fresh)
-                if self._arrived(pieces):
+                if self._arrived(pieces, fresh if wanted == needed else []):
                     return cut(pieces, offset, end)
             finally:
                 self._memory.release(pieces)
+            wanted = needed
         raise CloudError(f"Blocks of file {self._shelf.file.uid} were lost again and again")
 
     def close(self) -> None:
@@ -105,24 +103,29 @@ class ObjectReader:
                 self._jobs.extend((stream, numbers, job) for job in jobs if not job.done())
 
     def _bring(self, pieces: list[Piece], fresh: list[Piece]) -> None:
-        """Fetch what nobody has fetched yet: the first on this thread, the rest beside it.
-
-        Raises ``CloudError`` where the former fails.
-        """
-        mine = next((piece for piece in fresh if piece in pieces), None)
+        """Bring what nobody else brings: the first that this reader needs at once, all together."""
+        needed = [piece for piece in fresh if piece in pieces]
         for piece in fresh:
-            if piece is not mine:
+            if piece not in needed[:1]:
                 self._fetcher.bring_later(piece)
-        if mine is not None:
-            self._fetcher.bring(mine)
+        for piece in needed[:1]:
+            self._fetcher.bring(piece)
 
-    def _arrived(self, pieces: list[Piece]) -> bool:
-        """Wait for all; False where one failed somebody else: then this reader tries itself."""
+    def _arrived(self, pieces: list[Piece], own: list[Piece]) -> bool:
+        """Wait for all; False where one failed that is not ``own``: then this reader tries itself.
+
+        Raises ``CloudError``: that of an own one, or why there is no use in waiting.
+        """
         for piece in pieces:
+            self._fetcher.attend(piece)
             try:
-                wait(piece.arrival, self._patience, f"A block of file {self._shelf.file.uid}")
-            except (SizeChanged, TimedOut):
+                piece.arrival.result()
+            except SizeChanged:
                 raise
-            except (CloudError, Dropped):
+            except CloudError:
+                if piece in own:
+                    raise
+                return False
+            except Dropped:
                 return False
         return True

@@ -70,8 +70,11 @@ class Verified:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
 class _NewFile:
-    """The value of an entry that becomes an empty file."""
+    """The value of an entry that becomes an empty file, with room for ``size`` bytes."""
+
+    size: int
 
 
 class _BytesDisk(diskcache.Disk):
@@ -88,7 +91,7 @@ class _BytesDisk(diskcache.Disk):
         if isinstance(value, _NewFile):
             name, path = self.filename()  # type: ignore[no-untyped-call]
             self._write(path, iter(()), "xb")  # type: ignore[no-untyped-call]
-            return HEAD, diskcache.core.MODE_BINARY, name, None
+            return HEAD + value.size, diskcache.core.MODE_BINARY, name, None
         if not isinstance(value, bytes):
             raise TypeError("the store keeps bytes only")
         size, mode, name, kept = super().store(value, read, key)  # type: ignore[no-untyped-call]
@@ -187,25 +190,14 @@ class Store:
         name = self.run(lambda: self._file_name(key), None)
         return None if name is None else self.folder / name
 
-    def new_file(self, key: str) -> Path | None:
-        """The file under ``key``, an empty one where there was none; None where it cannot be."""
-
-        def add() -> str | None:
-            with self._cache.transact():
-                self._make_room(HEAD)
-                self._cache.add(key, _NewFile(), tag=_FILE)
-                return self._file_name(key)
-
-        name = self.run(add, None)
-        return None if name is None else self.folder / name
-
-    def reserve(self, key: str, size: int) -> bool:
+    def reserve(self, key: str, size: int) -> Path | None:
         """Make room for ``size`` bytes that are to be added to the file under ``key``.
 
-        They count from now on. False where they must not be written: the file is gone, or there is
-        no room.
+        They count from now on. Answers the file, an empty one where there was none; None where
+        nothing must be written, because there is no room or no file can be made.
         """
-        return self.run(lambda: self._reserve(key, size), False)
+        name = self.run(lambda: self._reserve(key, size), None)
+        return None if name is None else self.folder / name
 
     def drop(self, key: str) -> None:
         """Forget what is under ``key``."""
@@ -330,12 +322,13 @@ class Store:
         found = self._cache._sql(query, (key, _FILE)).fetchone()
         return found[0] if found else None
 
-    def _reserve(self, key: str, size: int) -> bool:
+    def _reserve(self, key: str, size: int) -> str | None:
         add = "UPDATE Cache SET size = size + ?, access_time = ? WHERE key = ? AND tag = ?"
         with self._cache.transact():
-            self._cache._sql(add, (size, time.time(), key, _FILE))
+            if not self._cache._sql(add, (size, time.time(), key, _FILE)).rowcount:
+                self._cache.add(key, _NewFile(size), tag=_FILE)
             self._make_room(0)
-            return self._file_name(key) is not None  # it may have been the last to be evicted
+            return self._file_name(key)  # it may have been the last to be evicted
 
     def _make_room(self, size: int) -> None:
         """Within a transaction: evict until ``size`` more bytes are within the limit."""

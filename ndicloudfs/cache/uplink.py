@@ -66,7 +66,7 @@ class Uplink:
             _run(future, work)
         else:
             future = self._calls.submit(work)
-            self._wait(future)
+            self.attend(future)
         try:
             result = future.result()
         except (Unreachable, TimedOut) as error:
@@ -98,8 +98,11 @@ class Uplink:
         if down is not None:
             raise type(down)(str(down))
 
-    def _wait(self, future: Future[Any]) -> None:
-        """Wait until a call has ended, the server is found to be away, or the reader is killed."""
+    def attend(self, future: Future[Any]) -> None:
+        """Wait until a call has ended, well or not.
+
+        Raises the reason of an outage as soon as there is one, and ``Interrupted``.
+        """
         doubt = time.monotonic() + DOUBT
         while not settled(future, LOOK_EVERY):
             interrupted()

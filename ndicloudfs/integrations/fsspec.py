@@ -35,6 +35,11 @@ class NdiCloudFileSystem(AbstractFileSystem):
     protocol = "ndicloud"
     root_marker = ""
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        """The path without ``ndicloud://`` and without slashes at its ends."""
+        return str(super()._strip_protocol(path)).strip("/")
+
     def __init__(
         self, profile: str = "default", cache_dir: str | None = None, **storage_options: Any
     ) -> None:

@@ -10,6 +10,7 @@ import ctypes
 import ctypes.util
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,30 @@ class Binding:
         version = self.module._libfuse.fuse_pkgversion  # 3.17.0 and 3.17.1 do it
         version.restype = ctypes.c_char_p
         return bytes(version() or b"").startswith((b"3.17.0", b"3.17.1"))
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether the kernel can be made to forget what it was told of a path."""
+        return (
+            self.name == MFUSEPY
+            and self.version[0] == 3
+            and hasattr(self.module._libfuse, "fuse_invalidate_path")
+        )
+
+    def invalidator(self) -> Callable[[str], None]:
+        """What makes the kernel forget a path; to be asked for while an operation runs.
+
+        Where ``invalidates``. It must not be called by a thread that runs an operation.
+        """
+        library = self.module._libfuse
+        function = library.fuse_invalidate_path
+        function.argtypes, function.restype = (ctypes.c_void_p, ctypes.c_char_p), ctypes.c_int
+        fuse = library.fuse_get_context().contents.fuse
+
+        def invalidate(path: str) -> None:
+            function(fuse, os.fsencode(path))  # fails where the kernel has not heard of it
+
+        return invalidate
 
     def caller(self) -> int:
         """The thread that waits for the operation that runs on this thread; 0 if it is unknown."""

@@ -15,6 +15,7 @@ FILESYSTEM_TYPE = "fuse.ndicloudfs"
 log = logging.getLogger(__name__)
 
 _MOUNTS = "/proc/self/mounts"
+_MOUNT_DEVICES = "/proc/self/mountinfo"
 _DEVICE = "/dev/fuse"
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _UNMOUNT_SECONDS = 30.0
@@ -48,6 +49,16 @@ def absolute(path: str) -> str:
 def mounted_at(target: str) -> Mount | None:
     """The mount at ``target``, an absolute path, or None; the topmost of several."""
     return next((mount for mount in reversed(mounts()) if mount.target == target), None)
+
+
+def device(target: str) -> str | None:
+    """The number of the device that is mounted at ``target``, as ``major:minor``, or None."""
+    found = None
+    for line in Path(_MOUNT_DEVICES).read_bytes().split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 4 and _unescape(fields[4]) == target:
+            found = fields[2].decode()
+    return found
 
 
 def check_fuse() -> None:

@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from ndicloudfs.cache.flight import INTERRUPTED
 from ndicloudfs.cloud.errors import CloudError, Interrupted, NotFound, ObjectMissing
+from ndicloudfs.mount.binding import Binding
 from ndicloudfs.mount.caller import is_ending
 from ndicloudfs.mount.directories import OpenDirectories, OpenDirectory
+from ndicloudfs.mount.invalidation import Invalidation
+from ndicloudfs.mount.pages import Pages
+from ndicloudfs.mount.readahead import KERNEL_READAHEAD
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -36,10 +40,7 @@ _NAME_MAX = 255
 _BLOCK_SIZE = 256 * 1024
 # libfuse 3 lets 12 requests run in the background: one slow file would hold up all others.
 _BACKGROUND_REQUESTS = 128
-# The kernel asks for names and attributes again after this long (s).
-KERNEL_TRUST = 1
-_MARGIN = 1
-_PATHS_KEPT = 100_000
+_MARGIN = 1.0  # s; the kernel's clock starts when it has the answer
 _SAME_ERROR_EVERY = 30.0  # s; a walk while the server is away fails ten thousand times alike
 
 
@@ -52,24 +53,29 @@ class Operations:
         self,
         filesystem: FileSystem,
         ready: Callable[[], None],
-        caller: Callable[[], int],
+        loaded: Binding,
+        trust: float,
         umask: int = 0,
     ) -> None:
         """``ready`` is called once the kernel has accepted the mount; ``umask`` bits are off.
 
-        ``caller`` tells the thread that waits for the operation which runs on this thread.
+        ``trust``: for so long the kernel believes what it is told (s). ``loaded`` tells which
+        thread waits for an operation.
         """
         self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
         self._writable_modes = {kind: mode & ~umask for kind, mode in _WRITABLE_MODES.items()}
         self._fs = filesystem
         self._ready = ready
-        self._interrupted = lambda: is_ending(caller())
+        self._loaded = loaded
+        self._interrupted = lambda: is_ending(loaded.caller())
         self._uid, self._gid = os.getuid(), os.getgid()
         self._directories = OpenDirectories()
         # What the kernel believes of a path, which it keeps longer than a request: the size it was
         # told, and whose pages it may still have.
-        self._told = Told(KERNEL_TRUST + _MARGIN, time.monotonic)
-        self._pages: LRUCache[str, str] = LRUCache(_PATHS_KEPT)
+        self._told = Told(trust + _MARGIN, time.monotonic)
+        self._pages = Pages()
+        self._invalidation = Invalidation(self._told)
+        filesystem.watch(self._invalidation.changed)
         self._logged: TTLCache[str, bool] = TTLCache(1000, _SAME_ERROR_EVERY, timer=time.monotonic)
         self._lock = threading.Lock()
 
@@ -80,7 +86,15 @@ class Operations:
             conn.max_background = _BACKGROUND_REQUESTS
             conn.congestion_threshold = _BACKGROUND_REQUESTS * 3 // 4
             conn.want &= ~CAP_READDIRPLUS_AUTO
+            conn.max_readahead = KERNEL_READAHEAD * 1024  # if nothing else limits it
+        if self._loaded.invalidates:
+            self._invalidation.start(self._loaded.invalidator())
         self._ready()
+
+    def destroy(self, path: str) -> None:
+        """The mount has ended; its owner closes the file system."""
+        del path
+        self._invalidation.stop()
 
     def getattr(self, path: str | None, fi: Any = None) -> dict[str, int]:
         """Attributes of a node; times in nanoseconds. ``path`` is None where it was removed."""
@@ -161,13 +175,11 @@ class Operations:
         with self._failures(path):
             fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
         told = self._told.size(path)
-        with self._lock:
-            same = bool(opened.identity) and self._pages.get(path) == opened.identity
-            self._pages[path] = opened.identity
+        same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows
         if not emptied and opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
-            self._fs.release(fi.fh)
+            self.release(path, fi)
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         fi.keep_cache = same
         if fi.flags & os.O_ACCMODE == os.O_RDONLY and hasattr(fi, "noflush"):
@@ -178,11 +190,14 @@ class Operations:
     def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
         """Read from an open file."""
         with self._failures(path or ""):
+            if self._pages.outdated(fi.fh):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             return self._fs.read(fi.fh, offset, size)
 
     def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
         del path
+        self._pages.closed(fi.fh)
         self._fs.release(fi.fh)
         return 0
 
@@ -269,7 +284,3 @@ class CalledByName:
         """The kernel has checked already: ``default_permissions``."""
         del path, mode
         return 0
-
-    def destroy(self, path: str) -> None:
-        """The mount has ended; its owner closes the file system."""
-        del path

@@ -18,11 +18,10 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.profiles import Stored
-from ndicloudfs.mount import binding, metrics, mountpoint
+from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
-from ndicloudfs.mount.operations import KERNEL_TRUST
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -34,6 +33,12 @@ log = logging.getLogger(__name__)
 
 _START_SECONDS = 120.0
 _LOG_TAIL = 2000
+# For so long (s) the kernel believes names and attributes: a second, or longer where it can be told
+# of changes. What it believes nobody asks for, so it adds to the age of what is shown.
+_KERNEL_TRUST = 1.0
+_LONGEST_TRUST = 20.0
+# And for so long that there is nothing of a name: what looks for configuration files looks often.
+_NEGATIVE_TRUST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,9 @@ def _run(
     ready: Callable[[], None],
 ) -> bool:
     """Serve until it is unmounted; tells whether a signal ended it."""
+    trust = _KERNEL_TRUST
+    if loaded.invalidates:
+        trust = min(_LONGEST_TRUST, max(trust, options.cache.metadata_ttl / 3))
     kind = operations_for(loaded, writing=filesystem.writes)
     fuse_options: dict[str, Any] = {
         "fsname": f"ndicloud:{host}",  # with a colon: indexers take it for remote and stay out
@@ -160,8 +168,9 @@ def _run(
         "nodev": True,
         "default_permissions": True,
         "use_ino": True,
-        "attr_timeout": KERNEL_TRUST,
-        "entry_timeout": KERNEL_TRUST,
+        "attr_timeout": trust,
+        "entry_timeout": trust,
+        "negative_timeout": _NEGATIVE_TRUST,
         "allow_other": options.allow_other,
     }
     for name, value in (("uid", options.uid), ("gid", options.gid)):
@@ -174,10 +183,11 @@ def _run(
     def mounted() -> None:
         nonlocal answered
         answered = True
+        readahead.raise_for(options.mountpoint)
         ready()
         notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
-    operations = kind(filesystem, mounted, loaded.caller, options.umask or 0)
+    operations = kind(filesystem, mounted, loaded, trust, options.umask or 0)
     try:
         loaded.run(operations, options.mountpoint, fuse_options)
     except RuntimeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 
 from ndicloudfs.cache.index import DocumentRow
 from ndicloudfs.cache.local import LocalCache
@@ -184,7 +185,9 @@ class DocumentFile(File):
         return document_xattrs(self._dataset_id, self._row())
 
     def open(self) -> BytesFile:
-        return BytesFile(self._cache.bodies.read(self._dataset_id, self._id))
+        data = self._cache.bodies.read(self._dataset_id, self._id)
+        digest = blake2b(data, digest_size=16).hexdigest()
+        return BytesFile(data, identity=f"{self._dataset_id}/{self._id}/{digest}")
 
     def _row(self) -> DocumentRow:
         return self._cache.bodies.described(self._dataset_id, self._id)

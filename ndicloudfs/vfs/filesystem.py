@@ -10,10 +10,13 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from ndicloudfs.cache.index import DocumentName
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.vfs import names
 from ndicloudfs.vfs.control import CONTROL_NAME, Control
+from ndicloudfs.vfs.dataset import METADATA_NAME
 from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Kind, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
@@ -48,6 +51,22 @@ class FileSystem:
     def writes(self) -> bool:
         """Whether anything can be written at all."""
         return self._edits is not None
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the name of each file that may have become another one, or none.
+
+        Whatever directory it is in. It is called by whoever finds out, and must return at once.
+        """
+
+        def tell(dataset_id: str, documents: Sequence[DocumentName]) -> None:
+            del dataset_id
+            if not documents:
+                changed(METADATA_NAME)
+            for document in documents:
+                for name in names.document_names(document.ndi_id, document.id):
+                    changed(name)
+
+        self._cache.changes.listen(tell)
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""

@@ -90,6 +90,12 @@ def document_stem(ndi_id: str, document_id: str, *, first: bool) -> str:
     return marked(shown, document_id, JSON_SUFFIX)
 
 
+def document_names(ndi_id: str, document_id: str) -> set[str]:
+    """Every file name that a document may have or be asked for by."""
+    stems = {document_stem(ndi_id, document_id, first=first) for first in (True, False)}
+    return {stem + JSON_SUFFIX for stem in (*stems, document_id)}
+
+
 def mark_of(name: str) -> str | None:
     """What stands in the brackets at the end of ``name``, if there are any."""
     match = _MARKED.fullmatch(name)

@@ -11,11 +11,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Failed, end, mount_process, running
+from benchmarks.processes import Failed, end, mount_process, running, until
 from ndicloudfs.cloud import CloudConfig
 from ndicloudfs.mount import mountpoint
 
@@ -58,12 +57,12 @@ SIZES = {
     ),
     "quick": Sizes(
         documents=(100, 1_000, 10_000),
-        sequential=128 * MIB,
-        random=256 * MIB,
-        scientific=64 * MIB,
-        new_documents=2_000,
-        new_files=500,
-        new_file=250 * MIB,
+        sequential=96 * MIB,
+        random=128 * MIB,
+        scientific=32 * MIB,
+        new_documents=1_000,
+        new_files=200,
+        new_file=200 * MIB,
         runs=1,
     ),
     "tiny": Sizes(
@@ -110,12 +109,6 @@ class World:
         """Of every command."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NDI_", "XDG_"))}
         return {**clean, **self.account, "HOME": str(self.folder / "home")}
-
-    @cached_property
-    def writes(self) -> bool:
-        """Whether a mount takes changes."""
-        with self.mount() as root:
-            return not os.statvfs(root).f_flag & os.ST_RDONLY
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One of the sandbox's own calls."""
@@ -164,6 +157,11 @@ class World:
     def mount_pid(self) -> int:
         """The process of the mount."""
         return mount_process(self.folder / "ndi")
+
+    def sync(self) -> None:
+        """Wait until the server has everything that was written in the mount."""
+        queue = self.folder / "ndi" / ".ndicloudfs" / "queue.json"
+        until(lambda: not json.loads(queue.read_bytes())["entries"], "the queue to end", 600)
 
     def ndicloudfs(self, *arguments: str) -> str:
         """Run a command to its end; its output."""
