@@ -22,6 +22,7 @@ from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
+from ndicloudfs.mount.memory import use_few_arenas
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -55,9 +56,9 @@ class MountOptions:
     no_exec: bool = False
     state: Path | None = None  # where what is written is kept; None: nothing can be written
     allow_delete_datasets: bool = False
+    shutdown_timeout: float = 0.0  # s that uploads may go on after the end; the rest stays queued
     write_pace: float = 1.0  # factor of all times of writing back
     metrics_port: int | None = None
-    shutdown_timeout: float = 30.0  # s of uploading after a signal
 
 
 def serve(
@@ -71,6 +72,7 @@ def serve(
     Signs in first; ``stored`` is where the sign-in is kept. Raises ``CloudError``, ``MountError``,
     ``BindingError`` or ``NoSuchSource`` where it cannot.
     """
+    use_few_arenas()
     loaded = binding.load()
     mountpoint.check_fuse()
     mountpoint.clear_dead(options.mountpoint)
@@ -79,7 +81,7 @@ def serve(
     logger = logging.getLogger("ndicloudfs")
     logger.addHandler(errors)
     try:
-        with NdiCloud(config, stored=stored) as cloud:
+        with NdiCloud(config, stored=stored, offline=options.cache.offline) as cloud:
             cache = LocalCache(cloud, options.cache)
             writeback = _write_back(cloud, cache, options)
             edits = None
@@ -92,12 +94,12 @@ def serve(
                 if writeback is not None:
                     writeback.start()
                 with (
-                    _controlled(options.mountpoint, handlers(filesystem, cache)),
+                    _controlled(options.mountpoint, handlers(filesystem, cache, writeback)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
                 ):
-                    signalled = _run(loaded, filesystem, cache.host, options, ready)
-                if signalled and writeback is not None:
-                    _drain(writeback, options.shutdown_timeout)
+                    _run(loaded, filesystem, cache.host, options, ready)
+                    if writeback is not None:
+                        writeback.drain_unless_left(options.shutdown_timeout)
             finally:
                 filesystem.close()
                 if writeback is not None:
@@ -117,18 +119,6 @@ def _write_back(cloud: NdiCloud, cache: LocalCache, options: MountOptions) -> Wr
     except BaseException:
         cache.close()
         raise
-
-
-def _drain(writeback: WriteBack, seconds: float) -> None:
-    """Send what can be sent before the process ends; the rest is for the next mount."""
-    notify("STATUS=uploading what waits")
-    if writeback.drain(seconds):
-        log.info("everything that was written is on the server")
-    else:
-        log.warning(
-            "%d changes are not on the server yet; the next mount of this account sends them",
-            len(writeback.queue()),
-        )
 
 
 @contextmanager
@@ -152,8 +142,7 @@ def _run(
     host: str,
     options: MountOptions,
     ready: Callable[[], None],
-) -> bool:
-    """Serve until it is unmounted; tells whether a signal ended it."""
+) -> None:
     trust = _KERNEL_TRUST
     if loaded.invalidates:
         trust = min(_LONGEST_TRUST, max(trust, options.cache.metadata_ttl / 3))
@@ -197,10 +186,8 @@ def _run(
             ) from None
         # libfuse 3 calls it an error when a signal ends the mount, which it then takes away.
         log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
-        return True
     finally:
         notify("STOPPING=1")
-    return False
 
 
 def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
