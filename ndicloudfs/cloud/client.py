@@ -26,10 +26,10 @@ from ndicloudfs.cloud.transport import Transport, new_http
 class NdiCloud:
     """NDI Cloud as one account sees it; used by any number of threads, closed at the end.
 
-    ``stored`` is where the sign-in of ``config.email`` is kept, for programs that share it.
-    ``clock`` tells seconds of the epoch, ``monotonic`` seconds, ``rng`` a number in [0, 1).
-    ``http`` replaces the session that makes the connections, and is closed with the client. No
-    call is made before it is needed.
+    ``stored`` is where the sign-in of ``config.email`` is kept, for programs that share it. With
+    ``offline`` every call is Unreachable. ``clock`` tells seconds of the epoch, ``monotonic``
+    seconds, ``rng`` a number in [0, 1). ``http`` replaces the session that makes the connections,
+    and is closed with the client. No call is made before it is needed.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class NdiCloud:
         config: CloudConfig,
         *,
         stored: Stored | None = None,
+        offline: bool = False,
         http: requests.Session | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -44,7 +45,7 @@ class NdiCloud:
         rng: Callable[[], float] = random.random,
     ) -> None:
         self.config = config
-        self._transport = Transport(config, http or new_http(), monotonic)
+        self._transport = Transport(config, http or new_http(), monotonic, offline=offline)
         self.traffic = Traffic(monotonic)
         self._session = session = Session(
             config,

@@ -103,8 +103,15 @@ class Transport:
     """
 
     def __init__(
-        self, config: CloudConfig, session: requests.Session, monotonic: Callable[[], float]
+        self,
+        config: CloudConfig,
+        session: requests.Session,
+        monotonic: Callable[[], float],
+        *,
+        offline: bool = False,
     ) -> None:
+        """With ``offline`` every exchange is Unreachable."""
+        self._offline = offline
         self._connect_timeout = config.connect_timeout
         self._read_timeout = config.read_timeout
         self._session = session
@@ -128,6 +135,8 @@ class Transport:
         put ``into`` the place given for it. Without ``deadline`` only silence of the network ends
         the exchange. Raises Unreachable, TimedOut or BadAnswer.
         """
+        if self._offline:
+            raise Unreachable("The mount is offline (--offline); nothing is sent or asked for")
         connect, read = self._connect_timeout, self._read_timeout
         if deadline is not None:
             left = deadline - self._monotonic()

@@ -22,6 +22,7 @@ from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
+from ndicloudfs.mount.memory import use_few_arenas
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
@@ -56,6 +57,7 @@ class MountOptions:
     no_exec: bool = False
     state: Path | None = None  # where what is written is kept; None: nothing can be written
     allow_delete_datasets: bool = False
+    shutdown_timeout: float = 0.0  # s that uploads may go on after the end; the rest stays queued
     write_pace: float = 1.0  # factor of all times of writing back
     metrics_port: int | None = None
 
@@ -71,6 +73,7 @@ def serve(
     Signs in first; ``stored`` is where the sign-in is kept. Raises ``CloudError``, ``MountError``,
     ``BindingError`` or ``NoSuchSource`` where it cannot.
     """
+    use_few_arenas()
     loaded = binding.load()
     mountpoint.check_fuse()
     mountpoint.clear_dead(options.mountpoint)
@@ -79,7 +82,7 @@ def serve(
     logger = logging.getLogger("ndicloudfs")
     logger.addHandler(errors)
     try:
-        with NdiCloud(config, stored=stored) as cloud:
+        with NdiCloud(config, stored=stored, offline=options.cache.offline) as cloud:
             cache = LocalCache(cloud, options.cache)
             writeback = _write_back(cloud, cache, options)
             edits = None
@@ -92,10 +95,12 @@ def serve(
                 if writeback is not None:
                     writeback.start()
                 with (
-                    _controlled(options.mountpoint, handlers(filesystem, cache)),
+                    _controlled(options.mountpoint, handlers(filesystem, cache, writeback)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
                 ):
                     _run(loaded, filesystem, cache.host, options, ready)
+                    if writeback is not None:
+                        writeback.drain_unless_left(options.shutdown_timeout)
             finally:
                 filesystem.close()
                 if writeback is not None:

@@ -111,7 +111,8 @@ class Files:
 
         object_key = await self._world.write(request, work)
         url = self._world.signer.url("PUT", object_key, settings.url_life)
-        return answer({"url": url, "jobId": job_id}, settings.url_status)
+        shown = {"url": url, "jobId": job_id} if settings.file_jobs else {"url": url}
+        return answer(shown, settings.url_status)
 
     def _own(self, connection: sqlite3.Connection, caller: Caller, request: web.Request) -> Dataset:
         dataset = own_dataset(connection, caller, request.match_info["id"], self._world.settings)
@@ -172,6 +173,8 @@ class Files:
         """Unpack a ZIP of files: flat members named by uid; their content is not looked at."""
         job_id, settings = task.payload["job_id"], self._world.settings
         archive = self._world.object_file(task.payload["object_key"])
+        if settings.file_zip == "stuck":
+            return
         await self._note(job_id, state="extracting", started_at=iso(time.time()))
         try:
             members = await asyncio.to_thread(_members, archive)
@@ -179,6 +182,10 @@ class Files:
             if settings.early_uploaded:
                 await self._enter_members(task, members)
             await asyncio.sleep(settings.file_extraction)
+            if settings.file_zip == "failed":
+                raise ValueError("The ZIP could not be extracted")
+            if settings.file_zip == "partial":
+                members = dict(list(members.items())[: len(members) // 2])
             keys = await self._world.store.write(
                 lambda connection: {
                     uid: new_upload(connection, FILE, task.payload["dataset_id"], uid=uid)

@@ -64,6 +64,9 @@ class Settings:
     detail_documents: bool = _variant(True, "detail has document ids, or an empty list (#817)")
     document_list_total: bool = _variant(True, "document lists say totalNumber, page and pageSize")
     document_order: str = _variant("insertion", "order of document lists", "insertion", "reversed")
+    document_zip: str = _variant(
+        "complete", "what becomes of a ZIP of documents", "complete", "partial", "lost"
+    )
     documents_touch_dataset: bool = _variant(
         True, "a write to a document or file changes updatedAt of the dataset"
     )
@@ -75,6 +78,10 @@ class Settings:
     )
     file_detail_size: bool = _variant(True, "file detail has size")
     file_detail_url: bool = _variant(True, "file detail has downloadUrl")
+    file_jobs: bool = _variant(True, "the URL for a ZIP of files comes with a job")
+    file_zip: str = _variant(
+        "complete", "what becomes of a ZIP of files", "complete", "partial", "failed", "stuck"
+    )
     gzip: bool = _variant(True, "JSON answers are compressed for clients that offer gzip")
     head_on_get_url: int = _variant(403, "HEAD on a URL signed for GET", 403, 200)
     list_echo_page: bool = _variant(True, "dataset lists other than published echo page, pageSize")

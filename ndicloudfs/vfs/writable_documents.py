@@ -75,8 +75,11 @@ class ClassDocuments:
         if self.pending:
             entry = writeback.named(self.home.dataset_id, self.class_name, stem)
             if entry is not None:
-                gone = entry.kind is Work.DELETION
-                return None if gone else self.place(entry.ndi_id, entry.document_id, entry.name)
+                return (
+                    None
+                    if is_gone(entry)
+                    else self.place(entry.ndi_id, entry.document_id, entry.name)
+                )
         server = self.on_server
         document_id = None if server is None else server.find(stem)
         if document_id is None:
@@ -87,7 +90,7 @@ class ClassDocuments:
         else:
             found = self.place(self._ndi_id(document_id), document_id, stem)
         entry = writeback.document(found) if self.pending else None
-        return None if entry is not None and entry.kind is Work.DELETION else found
+        return None if entry is not None and is_gone(entry) else found
 
     def _ndi_id(self, document_id: str) -> str:
         dataset_id = self.edits.writeback.dataset_id(self.home.dataset_id)
@@ -318,11 +321,11 @@ class WritableDocument(Editable):
         entry = self.pending()
         if entry is None:
             return None
-        if entry.kind is Work.DELETION:
+        if is_gone(entry):
             raise refusal(errno.ENOENT, self.name)
         # What somebody else has made of it is what there is to go on with; the other version is in
         # conflicts/.
-        conflict = entry.state is Progress.CONFLICT
+        conflict = entry.state is Progress.CONFLICT or entry.kind is Work.DELETION
         return None if conflict and self._on_server() is not None else entry
 
     def _open(self) -> BytesFile:
@@ -425,6 +428,11 @@ def state_of(entry: Pending | None) -> State:
     if entry.state is Progress.PENDING and entry.sent_at is not None:
         return State.UPLOADING
     return State(entry.state.value)
+
+
+def is_gone(entry: Pending) -> bool:
+    """Whether the document is to go, and nobody has changed it meanwhile."""
+    return entry.kind is Work.DELETION and entry.state is not Progress.CONFLICT
 
 
 def _attributes(ino: int, entry: Pending) -> Attributes:

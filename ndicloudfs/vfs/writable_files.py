@@ -25,7 +25,7 @@ from ndicloudfs.vfs.nodes import (
 from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
 from ndicloudfs.vfs.sessions import Editable, Session
 from ndicloudfs.vfs.writable import WritableFolder, refusal
-from ndicloudfs.vfs.writable_documents import ClassDocuments, state_of
+from ndicloudfs.vfs.writable_documents import ClassDocuments, is_gone, state_of
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
 from ndicloudfs.writeback import Place
@@ -152,7 +152,7 @@ class WritableFileClass(WritableFolder):
         for ino, place in touched.items():
             files = DocumentFiles(documents, place)
             body = files.entry()
-            if (body is None or body.kind is not Work.DELETION) and files.all():
+            if (body is None or not is_gone(body)) and files.all():
                 yield Entry(shown_names[ino], ino, Kind.DIRECTORY)
 
     def _touched(self) -> dict[int, Place]:

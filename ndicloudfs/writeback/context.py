@@ -67,15 +67,15 @@ class Context:
             return  # it was broken off
         self.line.failed(error)
         log.info("not sent yet, to be tried again: %s", error)
-        values: dict[int, dict[str, object]] = {
-            entry.generation: {
-                "tries": entry.tries + 1,
-                "due_at": self.clock() + self.line.backoff(entry.tries),
-                "reason": str(error),
-            }
-            for entry in entries
-        }
-        self.journal.note_each(values)
+        self._put_off(list(entries), str(error))
+
+    def not_seen(self, entries: Iterable[Entry]) -> None:
+        """It was sent and the server does not show it within its patience: once more, later."""
+        if self.stopping.is_set():
+            return
+        wanted = list(entries)
+        log.info("%d entries were sent and are not seen, to be sent again", len(wanted))
+        self._put_off(wanted, "It was sent, and the server does not show it")
 
     def finish(self, done: Iterable[tuple[Sequence[Entry], str]]) -> None:
         """The effect of the entries of documents was seen, and who wants to know was told."""
@@ -84,6 +84,16 @@ class Context:
         for entry in (entry for entries, _ in works for entry in entries):
             if entry.kind is Kind.ATTACHMENT and entry.staged and not self.journal.wants(entry.uid):
                 self.staging.remove(entry.uid)
+
+    def _put_off(self, entries: Sequence[Entry], reason: str) -> None:
+        # One time for all, so that they stay together.
+        due_at = self.clock() + self.line.backoff(min((one.tries for one in entries), default=0))
+        self.journal.note_each(
+            {
+                entry.generation: {"tries": entry.tries + 1, "due_at": due_at, "reason": reason}
+                for entry in entries
+            }
+        )
 
     def reject(self, entry: Entry, reason: str) -> None:
         """The server will never take it: keep its bytes where the user finds them."""
@@ -96,12 +106,14 @@ class Context:
             self.rejected.put(f"{parked_name(entry)}.{entry.name}", path, reason)
         self.journal.note([entry.generation], state=State.REJECTED, reason=reason, sent_at=None)
 
-    def conflict(self, entry: Entry, reason: str) -> None:
-        """Somebody else was there: overwrite nothing, keep the local version beside it."""
+    def conflict(self, entry: Entry, reason: str, theirs: Document | None = None) -> None:
+        """Somebody else was there: overwrite nothing, keep the local version beside ``theirs``."""
         log.error("%s is in conflict, its version here is kept: %s", _shown(entry), reason)
         data = self.journal.body(entry.generation)
         if data is not None:
             self.conflicts.put(f"{parked_name(entry)}.json", data, reason)
+        if theirs is not None:
+            self.tell(lambda: self.arrivals.document_stored(entry.dataset_id, theirs))
         self.journal.note([entry.generation], state=State.CONFLICT, reason=reason, sent_at=None)
 
     def tell(self, call: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from ndicloudfs.writeback.edits import EditSender
 from ndicloudfs.writeback.entries import Entry, Kind
 from ndicloudfs.writeback.fingerprints import fingerprint, parse
 from ndicloudfs.writeback.removals import RemovalSender
-from ndicloudfs.writeback.sending import FOR_GOOD, all_entries, in_parallel, mark_sent
+from ndicloudfs.writeback.sending import FOR_GOOD, NOT_SENT, all_entries, in_parallel, mark_sent
 from ndicloudfs.writeback.work import Work, grouped
 
 log = logging.getLogger(__name__)
@@ -54,16 +54,18 @@ class DocumentSender:
         if not unknown:
             return works
         found = self._find(dataset_id, unknown)
+        self._drop_doubles(dataset_id, unknown, found)
         left = [work for work in works if work.document_id]
         arrived: list[tuple[Work, Summary]] = []
         waiting: list[Work] = []
         for work in unknown:
             main, rows = work.main, found.get(work.one.ndi_id, [])
             sent = main is not None and main.sent_at is not None
-            if rows and main is not None and main.sends > 1 and len(rows) > 1:
-                rows = self._without_doubles(dataset_id, work, rows)
-            if rows and sent and not work.deletes and self._as_sent(work):
-                arrived.append((work, rows[0]))
+            row = self._alone(work, rows)
+            if row and sent and not work.deletes and self._as_sent(work):
+                arrived.append((work, row))
+            elif rows and row is None:
+                waiting.append(work)
             elif rows:
                 work.document_id = rows[0].id
                 left.append(work)
@@ -132,19 +134,32 @@ class DocumentSender:
         due = self._context.clock() + self._context.timing.longest_backoff
         self._context.journal.note([entry.generation for entry in work.edits], due_at=due)
 
-    def _without_doubles(self, dataset_id: str, work: Work, rows: list[Summary]) -> list[Summary]:
+    def _drop_doubles(
+        self, dataset_id: str, works: Iterable[Work], found: dict[str, list[Summary]]
+    ) -> None:
         """Delete what came twice because it was sent twice; keep the smallest cloud id."""
-        known = set(work.one.expected) | {work.mark}
-        bodies = lookup.fetch(self._context.cloud, dataset_id, [row.id for row in rows])
-        same = [
-            row for row in rows if row.id in bodies and fingerprint(bodies[row.id].body) in known
-        ]
-        if len(same) > 1:
-            doubles = [row.id for row in same[1:]]
-            log.warning("deleting %d doubles of document %s", len(doubles), work.one.ndi_id)
-            self._context.cloud.documents.bulk_delete(dataset_id, doubles)
-            rows = [row for row in rows if row.id not in doubles]
-        return rows
+        twice = {
+            work.one.ndi_id: {*work.one.expected, work.mark}
+            for work in works
+            if work.main is not None and work.main.sends > 1
+        }
+        rows = {id_: found[id_] for id_ in twice if len(found.get(id_, [])) > 1}
+        if not rows:
+            return
+        all_ids = [row.id for several in rows.values() for row in several]
+        bodies = lookup.fetch(self._context.cloud, dataset_id, all_ids)
+        doubles: set[str] = set()
+        for id_, several in rows.items():
+            ours = [
+                row.id
+                for row in several
+                if row.id in bodies and fingerprint(bodies[row.id].body) in twice[id_]
+            ]
+            doubles.update(ours[1:])
+        log.warning("%d documents came twice, deleting the doubles", len(doubles))
+        self._context.cloud.documents.bulk_delete(dataset_id, sorted(doubles))
+        for id_, several in rows.items():
+            found[id_] = [row for row in several if row.id not in doubles]
 
     # -- new documents -----------------------------------------------------------------------------
 
@@ -190,7 +205,7 @@ class DocumentSender:
                 dataset_id, [work.target for work in works], sending
             )
         except CloudError as error:
-            if not left or isinstance(error, FOR_GOOD):
+            if not left or isinstance(error, NOT_SENT):
                 self._unmark(works)
                 context.later(all_entries(works), error)
                 return
@@ -208,7 +223,10 @@ class DocumentSender:
             context, works, lambda work: context.cloud.documents.add(dataset_id, work.target)
         ):
             if isinstance(outcome, str):
-                answered[outcome] = work
+                if work.one.sends > 1:
+                    unclear.append(work)  # an earlier copy may still come
+                else:
+                    answered[outcome] = work
             elif isinstance(outcome, FOR_GOOD) and not isinstance(outcome, NotFound):
                 context.reject(work.one, str(outcome))
             elif outcome.retryable and outcome.status != 429:
@@ -228,6 +246,7 @@ class DocumentSender:
             for id_, document in lookup.fetch(context.cloud, dataset_id, left).items():
                 self._arrived(dataset_id, [(left.pop(id_), document.summary)])
             if left and not pauses.more():
+                context.not_seen(all_entries(left.values()))
                 return
 
     def _unmark(self, works: Iterable[Work]) -> None:
@@ -247,21 +266,41 @@ class DocumentSender:
             looked = True
             while looked and left:
                 asked = list(left)[: lookup.IDS_PER_QUERY]
-                found = self._find(dataset_id, (left[id_] for id_ in asked))
-                looked = len(found) == len(asked)
-                self._arrived(dataset_id, [(left[id_], rows[0]) for id_, rows in found.items()])
+                there = self._look(dataset_id, [left[id_] for id_ in asked])
+                looked = len(there) == len(asked)
                 for id_ in asked:  # what is not there yet goes to the end of the line
                     work = left.pop(id_)
-                    if id_ not in found:
+                    if id_ not in there:
                         left[id_] = work
         if left and not context.stopping.is_set():
+            # What was sent twice was not to be believed in while the other copy could still come.
+            for id_ in self._look(dataset_id, list(left.values())):
+                del left[id_]
+        if left and not context.stopping.is_set():
             log.info("%d of %d documents have not arrived", len(left), len(works))
-            context.journal.note_each(
-                {
-                    work.one.generation: {"sent_at": None, "tries": work.one.tries + 1}
-                    for work in left.values()
-                }
-            )
+            self._unmark(left.values())
+            context.not_seen(all_entries(left.values()))
+
+    def _look(self, dataset_id: str, works: list[Work]) -> set[str]:
+        """Look for what was sent, and settle what is there; gives its ndi ids."""
+        found = self._find(dataset_id, works)
+        several = {id_ for id_, rows in found.items() if len(rows) > 1}
+        self._drop_doubles(dataset_id, works, found)
+        seen = []
+        for work in works:
+            rows = found.get(work.one.ndi_id, [])
+            row = rows[0] if work.one.ndi_id in several else self._alone(work, rows)
+            if row is not None:
+                seen.append((work, row))
+        self._arrived(dataset_id, seen)
+        return {work.one.ndi_id for work, _ in seen}
+
+    def _alone(self, work: Work, rows: list[Summary]) -> Summary | None:
+        """The document that a work has made, if it is there and no other copy is still to come."""
+        if not rows or len(rows) > 1 or work.one.sends <= 1 or work.main is None:
+            return rows[0] if rows else None
+        sent = work.main.sent_at is not None
+        return None if sent and self._patience(work.main) > 0 else rows[0]
 
     def _arrived(self, dataset_id: str, seen: list[tuple[Work, Summary]]) -> None:
         context, done = self._context, []

@@ -61,7 +61,7 @@ class EditSender:
             mine = [work for work, _ in doubtful]
             if mine and not pauses.more():
                 if not context.stopping.is_set():
-                    self._park(doubtful)
+                    self._park(doubtful, shown)
                 break
         return others
 
@@ -93,10 +93,10 @@ class EditSender:
         work.aim(merged)
         return True
 
-    def _park(self, doubtful: list[tuple[Work, str]]) -> None:
+    def _park(self, doubtful: list[tuple[Work, str]], shown: dict[str, Document]) -> None:
         for work, reason in doubtful:
             if work.main is not None:
-                self._context.conflict(work.main, reason)
+                self._context.conflict(work.main, reason, shown.get(work.document_id))
                 continue
             for entry in work.edits:
                 self._context.reject(entry, "The document of this file is not on the server")
@@ -108,6 +108,7 @@ class EditSender:
         context = self._context
         missing = mark_sent(context, [work for work in works if not _shows(work, shown)])
         sent: list[Work] = []
+        unclear: dict[int, CloudError] = {}
 
         def call(work: Work) -> str:
             context.cloud.documents.update(dataset_id, work.document_id, work.target)
@@ -123,11 +124,16 @@ class EditSender:
                     context.later(work.entries, outcome)
                     continue
                 context.line.failed(outcome)
+                unclear[id(work)] = outcome
             sent.append(work)
-        self._see(dataset_id, sent)
+        for work in self._see(dataset_id, sent):
+            if id(work) in unclear:
+                context.later(work.entries, unclear[id(work)])
+            else:
+                context.not_seen(work.entries)
 
-    def _see(self, dataset_id: str, works: list[Work]) -> None:
-        """Wait until the server shows them; sending the same body again does no harm."""
+    def _see(self, dataset_id: str, works: list[Work]) -> list[Work]:
+        """Wait until the server shows them; gives those that it does not."""
         context, left = self._context, works
         pauses = context.pauses(context.timing.patience)
         while left:
@@ -136,8 +142,7 @@ class EditSender:
             left = [work for work in left if not _shows(work, shown)]
             if left and not pauses.more():
                 break
-        if left and not context.stopping.is_set():
-            log.info("%d changed documents are not shown yet, to be sent again", len(left))
+        return left
 
     def _finish(self, dataset_id: str, works: list[Work], shown: dict[str, Document]) -> None:
         context = self._context

@@ -21,7 +21,7 @@ from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing, UrlExpi
 from ndicloudfs.cloud.values import FileEntry
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import Entry
-from ndicloudfs.writeback.sending import FOR_GOOD
+from ndicloudfs.writeback.sending import FOR_GOOD, NOT_SENT
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class FileSender:
             try:
                 context.cloud.objects.put(url, file, size, progress=self._go_on)
             except CloudError as error:
-                if isinstance(error, FOR_GOOD) or context.stopping.is_set():
+                if isinstance(error, NOT_SENT) or context.stopping.is_set():
                     raise
                 # It may have arrived all the same; whether or not, what is there is seen below.
                 log.info("unclear whether %d files were sent: %s", len(entries), error)
@@ -101,6 +101,7 @@ class FileSender:
         if missing and not context.stopping.is_set():
             log.info("%d of %d files of a ZIP have not arrived", len(missing), len(entries))
             context.journal.note([entry.generation for entry in missing], sends=2, job="")
+            context.not_seen(missing)
 
     def _unpacked(self, job_id: str, patience: float) -> bool:
         """Wait for a job; whether it says that everything is unpacked."""
@@ -167,6 +168,7 @@ class FileSender:
             if self._readable(entry):
                 self._arrived([entry])
                 return
+        context.not_seen([entry])
 
     def _put(self, entry: Entry) -> None:
         context = self._context

@@ -41,7 +41,7 @@ class RemovalSender:
             if mine and not pauses.more():
                 if not context.stopping.is_set():
                     for work in mine:
-                        context.conflict(work.one, CHANGED)
+                        context.conflict(work.one, CHANGED, shown.get(work.document_id))
                 break
         return [work for work in works if not work.deletes]
 
@@ -70,6 +70,7 @@ class RemovalSender:
             context.finish((work.entries, work.document_id) for work in gone)
             left = [work for work in left if work.document_id in shown]
             if left and not pauses.more():
+                context.not_seen(work.one for work in left)
                 return
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ndicloudfs.cloud.errors import CloudError, NotFound, PermissionDenied, Refused
+from ndicloudfs.cloud.errors import CloudError, NotFound, PermissionDenied, Refused, UrlExpired
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import Entry
 from ndicloudfs.writeback.work import Work
 
 # What the server says to this very request, and will say again: it had no effect.
 FOR_GOOD = (Refused, PermissionDenied, NotFound)
+# What the object store says where it has not taken what was sent.
+NOT_SENT = (*FOR_GOOD, UrlExpired)
 
 
 def mark_sent(context: Context, works: list[Work]) -> list[Work]:

@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,8 @@ SIZES = {
         sequential=96 * MIB,
         random=128 * MIB,
         scientific=32 * MIB,
-        new_documents=2_000,
-        new_files=500,
+        new_documents=1_000,
+        new_files=200,
         new_file=200 * MIB,
         runs=1,
     ),
@@ -110,12 +109,6 @@ class World:
         """Of every command."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("NDI_", "XDG_"))}
         return {**clean, **self.account, "HOME": str(self.folder / "home")}
-
-    @cached_property
-    def writes(self) -> bool:
-        """Whether a mount takes changes."""
-        with self.mount() as root:
-            return not os.statvfs(root).f_flag & os.ST_RDONLY
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One of the sandbox's own calls."""

@@ -19,6 +19,8 @@ from tests.support.system import until
 
 DATASET = "Sandbox Lab/Data"
 OBJECTS = "GET /objects"
+# s: at once, on a machine that does other things as well; what waits for the server takes 8 s.
+SOON = 3.0
 
 
 @pytest.fixture
@@ -57,9 +59,9 @@ class Seen:
 
     def __init__(self, root: Path) -> None:
         self.dataset = root / DATASET
-        files = sorted((self.dataset / "files/generic_file").glob("*/*"))
-        self.file, self.cold = files[0], files[1]
-        assert self.cold.stat().st_size > 0
+        files = self.dataset.glob("files/*/*/*")
+        *_, self.file, self.cold = sorted(files, key=lambda file: file.stat().st_size)
+        assert self.cold.stat().st_size == 2_000_000
         self.before = self._look()
 
     def look(self) -> None:
@@ -87,12 +89,12 @@ def test_what_is_known_is_there_at_full_speed_while_the_server_hangs(
     usual = seconds(seen.look)
     cloud.hang()
     slowest = max(seconds(seen.look) for _ in range(5))
-    assert slowest < 2 * usual + 0.3
-    assert seconds(lambda: tool("df", str(root))) < 1
+    assert slowest < 2 * usual + SOON / 3
+    assert seconds(lambda: tool("df", str(root))) < SOON
     assert failure(seen.cold.read_bytes) in (errno.ETIMEDOUT, errno.ENETUNREACH)
     until(lambda: status(root)["online"] is False, 30)
     assert "does not answer" in str(status(root)["outage"])
-    assert seconds(seen.look) < 2 * usual + 0.3
+    assert seconds(seen.look) < 2 * usual + SOON / 3
 
     cloud.go_on()
     assert seconds(lambda: until(lambda: status(root)["online"] is True)) < 5
@@ -107,7 +109,7 @@ def test_what_is_not_cached_fails_at_once_without_the_network_and_is_back_within
     cloud.kill()
     seen.look()
     assert failure(seen.cold.read_bytes) == errno.ENETUNREACH
-    assert seconds(lambda: failure(seen.cold.read_bytes)) < 0.3
+    assert seconds(lambda: failure(seen.cold.read_bytes)) < SOON
     assert status(root)["online"] is False
     seen.look()
     cloud.start()
@@ -122,8 +124,10 @@ def test_a_mount_without_its_server_shows_soon_what_is_remembered(
     root = user.mount()
     seen = Seen(root)
     user.umount(root)
+    usual = seconds(user.mount)
+    user.umount(root)
     away(cloud)
-    assert seconds(user.mount) < 3.5  # 2.5 on a machine that has nothing else to do
+    assert seconds(user.mount) < usual + 2.5
     seen.look()
     user.umount(root)
 
@@ -140,14 +144,18 @@ def test_offline_never_touches_the_network(
     user.arguments = ("--offline", "--metadata-ttl", "0")
     user.mount()
     seen.look()
-    assert seconds(lambda: failure(seen.cold.read_bytes)) < 0.3
+    assert seconds(lambda: failure(seen.cold.read_bytes)) < SOON
     assert failure(seen.cold.read_bytes) == errno.ENETUNREACH
-    assert failure((root / DATASET / "dataset.json").read_bytes) == errno.ENETUNREACH
+    assert failure((root / f"{1:024x}").stat) == errno.ENETUNREACH
     assert status(root)["online"] is False
     assert "--offline" in str(status(root)["outage"])
     result = user.run("refresh", root)
     assert result.returncode == 4
     assert "The mount is offline" in result.stderr
+    written = seen.dataset / "documents/subject/offline.json"
+    written.write_text('{"base": {"name": "written offline"}}')
+    assert "written offline" in written.read_text()
+    user.umount(root)
     assert cloud.requests() == before
 
 
@@ -172,12 +180,35 @@ def test_who_waits_for_something_that_hangs_can_be_killed(
     for number in (signal.SIGKILL, signal.SIGINT):
         with subprocess.Popen([command, str(path)], stderr=subprocess.DEVNULL) as reader:
             until(lambda: waits_in_the_kernel(reader.pid))
-            assert seconds(seen.look) < 5
-            assert seconds(lambda: tool("df", str(root))) < 1
+            assert seconds(seen.look) < SOON
+            assert seconds(lambda: tool("df", str(root))) < SOON
             assert reader.poll() is None
             reader.send_signal(number)
-            assert seconds(reader.wait) < 1
+            assert seconds(reader.wait) < SOON
             assert reader.returncode == -number
+
+
+def test_who_reads_an_open_file_that_hangs_can_be_killed(
+    user: Machine, cloud: CloudProcess
+) -> None:
+    root = user.mount()
+    seen = Seen(root)
+    with subprocess.Popen(
+        ["sh", "-c", f"exec 3<'{seen.cold}'; echo open; read go; exec tail -c 1000 <&3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdin is not None
+        assert reader.stdout.readline() == "open\n"
+        cloud.fault(OBJECTS, "hang")
+        reader.stdin.write("go\n")
+        reader.stdin.flush()
+        until(lambda: waits_in_the_kernel(reader.pid))
+        assert seconds(seen.look) < SOON
+        reader.kill()
+        assert seconds(reader.wait) < SOON
 
 
 def waits_in_the_kernel(process_id: int) -> bool:

@@ -118,7 +118,7 @@ def test_a_document_in_a_zip_can_be_deleted_before_it_is_seen(lab: Lab) -> None:
     places = [lab.place() for _ in range(30)]
     for where in places:
         lab.write(where)
-    until(lambda: lab.sandbox.count("PUT /objects") == 1)
+    until(lambda: lab.sandbox.count("PUT /objects") >= 1)
     lab.back.commit_deletion(places[0], "")
     lab.sync()
     lab.sandbox.idle()
@@ -130,7 +130,7 @@ def test_an_edit_of_a_document_that_is_on_its_way_arrives_last(lab: Lab) -> None
     places = [lab.place() for _ in range(30)]
     for where in places:
         lab.write(where, text="first")
-    until(lambda: lab.sandbox.count("PUT /objects") == 1)
+    until(lambda: lab.sandbox.count("PUT /objects") >= 1)
     first = fingerprint(body_of(places[0], text="first"))
     lab.back.commit_document(places[0], data_of(places[0], text="second"), first)
     lab.sync()

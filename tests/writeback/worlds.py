@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.support.sandbox import Sandbox
 DATASET, ORGANIZATION = "65f0c0ffee0000000000d001", "65f0c0ffee0000000000b001"
 NOWHERE = CloudConfig("http://127.0.0.1:9/v1", "somebody@example.org", "secret")
 # A server whose delays are a twentieth of the real ones, or none.
-QUICK = Timing().scaled(0.05)
+QUICK = replace(Timing().scaled(0.05), silence=0.3, longest_open=5.0)
 
 
 def place(

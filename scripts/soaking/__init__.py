@@ -1,0 +1,1 @@
+"""A mount that is read for a long time, by many at once, in a cache that is too small."""
