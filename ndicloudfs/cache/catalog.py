@@ -259,10 +259,12 @@ class Catalog:
         answers nothing, as it may for an anonymous reader (section 5.11).
         """
         place = (dataset_id, ndi_id)
-        if self._index.fetched_at(_class_key(dataset_id, class_name)) is None:
+        key = _class_key(dataset_id, class_name)
+        fetched_at = self._index.fetched_at(key)
+        if fetched_at is None:
             if place not in self._found and not self._query_ndi_id(dataset_id, ndi_id):
                 self._know_class(dataset_id, class_name)
-        else:
+        elif self._up.age(fetched_at) > self._up.ttl:
             self._know_class(dataset_id, class_name)
         return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
 

@@ -24,6 +24,8 @@ COMMANDS = {
     "mount": "mount",
     "umount": "mount",
     "status": "status",
+    "sync": "sync",
+    "queue": "queue",
     "find": "finding",
     "path": "finding",
     "info": "finding",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -16,9 +17,11 @@ from ndicloudfs.cache.local import CacheOptions
 from ndicloudfs.cli import logs, mount_options, settings
 from ndicloudfs.cli.account import life
 from ndicloudfs.cli.failure import FAILED, Failure, failure_of
+from ndicloudfs.cli.sync import left_over, wait_for
 from ndicloudfs.cli.who import Who, who_asks
 from ndicloudfs.mount import mountpoint as points
 from ndicloudfs.mount import server
+from ndicloudfs.mount.commands import CommandFailed, Place
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +92,7 @@ def mount(
         state=None if parsed.read_only else settings.state_folder(),
         allow_delete_datasets=allow_delete_datasets,
         write_pace=write_pace,
+        shutdown_timeout=values.of("shutdown-timeout"),
         metrics_port=values.of("metrics"),
     )
     log_file = values.of("log-file") or default_log_file(target)
@@ -186,10 +190,31 @@ def _say_how_long(who: Who) -> None:
 
 @click.command()
 @click.argument("mountpoint")
+@click.option("--now", is_flag=True, help="Do not wait for uploads; the next mount goes on.")
 @click.option("--lazy", is_flag=True, help="Take the mount away even while it is in use.")
-def umount(mountpoint: str, lazy: bool) -> None:
-    """End the mount at MOUNTPOINT.
+def umount(mountpoint: str, now: bool, lazy: bool) -> None:
+    """End the mount at MOUNTPOINT, after the server has everything that was written.
 
     Example: ndicloudfs umount ~/ndi
     """
-    points.unmount(points.absolute(mountpoint), lazy=lazy)
+    target = points.absolute(mountpoint)
+    points.check_ours(target)
+    # Whoever does not answer has died or belongs to somebody else; what is queued is safe anyway.
+    with contextlib.suppress(CommandFailed):
+        _prepare(Place(target, ""), now=now or lazy)
+    points.unmount(target, lazy=lazy)
+
+
+def _prepare(place: Place, *, now: bool) -> None:
+    if now:
+        place.ask("leave queue")
+        return
+    done = wait_for(place, even_offline=True)
+    if done["entries"]:
+        raise left_over(place, done)
+    if done["parked"]:
+        click.echo(
+            f"{done['parked']} changes wait for a decision; `ndicloudfs queue list` shows them"
+            " when it is mounted again",
+            err=True,
+        )

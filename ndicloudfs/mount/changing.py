@@ -37,7 +37,9 @@ class ChangingOperations(Operations):
     def flush(self, path: str | None, fi: Any) -> int:
         """Somebody closes a file: what was written is safe when this returns."""
         with self._failures(path or ""):
-            self._fs.flush(fi.fh)
+            other = self._fs.flush(fi.fh)
+        if other and path is not None:
+            self._invalidation.drop(path)  # the kernel knows the size of what was written
         return 0
 
     def fsync(self, path: str | None, datasync: int, fi: Any) -> int:
@@ -79,6 +81,7 @@ class ChangingOperations(Operations):
         """Move a file, in place of what is there."""
         with self._failures(old):
             self._fs.rename(old, new)
+        self._invalidation.drop(old)  # what the kernel knows of the file goes on under its new name
         return 0
 
     def chmod(self, path: str | None, mode: int) -> int:

@@ -17,12 +17,16 @@ from ndicloudfs.cache.refresh import Refresh
 from ndicloudfs.cache.scope import DatasetScope, Scope
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.control import Handler, Misused, Request
+from ndicloudfs.mount.queueing import Queueing
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.finding import Finder
+from ndicloudfs.writeback import WriteBack
 
 
-def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]:
-    """Every command of a mount by its name."""
+def handlers(
+    filesystem: FileSystem, cache: LocalCache, writeback: WriteBack | None = None
+) -> Mapping[str, Handler]:
+    """Every command of a mount by its name; without ``writeback`` nothing can be written."""
     handling = _Handlers(filesystem, cache)
     return {
         "ping": lambda _: {"pid": os.getpid()},
@@ -31,6 +35,7 @@ def handlers(filesystem: FileSystem, cache: LocalCache) -> Mapping[str, Handler]
         "path": lambda request: {"path": handling.finder.place(request.text("id"))},
         "info": lambda request: handling.finder.about(request.text("path")),
         "prefetch": handling.prefetch,
+        **Queueing(filesystem, writeback).handlers(),
         "status": lambda _: {"pid": os.getpid(), **filesystem.status.facts()},
     }
 

@@ -113,16 +113,21 @@ def clear_dead(target: str) -> bool:
     return True
 
 
-def unmount(target: str, *, lazy: bool = False) -> None:
-    """End the mount at ``target``; ``lazy`` takes it away even while it is in use.
-
-    Raises ``MountError``.
-    """
+def check_ours(target: str) -> None:
+    """Raise ``MountError`` where no mount of ndicloudfs is at ``target``."""
     found = mounted_at(target)
     if found is None:
         raise MountError(f"{target} is not mounted")
     if found.filesystem != FILESYSTEM_TYPE:
         raise MountError(f"{target} is a {found.filesystem} mount, not one of ndicloudfs")
+
+
+def unmount(target: str, *, lazy: bool = False) -> None:
+    """End the mount at ``target``; ``lazy`` takes it away even while it is in use.
+
+    Raises ``MountError``.
+    """
+    check_ours(target)
     dead = is_dead(target)
     try:
         result = subprocess.run(

@@ -57,6 +57,7 @@ class MountOptions:
     no_exec: bool = False
     state: Path | None = None  # where what is written is kept; None: nothing can be written
     allow_delete_datasets: bool = False
+    shutdown_timeout: float = 0.0  # s that uploads may go on after the end; the rest stays queued
     write_pace: float = 1.0  # factor of all times of writing back
     metrics_port: int | None = None
 
@@ -94,10 +95,12 @@ def serve(
                 if writeback is not None:
                     writeback.start()
                 with (
-                    _controlled(options.mountpoint, handlers(filesystem, cache)),
+                    _controlled(options.mountpoint, handlers(filesystem, cache, writeback)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
                 ):
                     _run(loaded, filesystem, cache.host, options, ready)
+                    if writeback is not None:
+                        writeback.drain_unless_left(options.shutdown_timeout)
             finally:
                 filesystem.close()
                 if writeback is not None:

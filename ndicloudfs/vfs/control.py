@@ -19,8 +19,9 @@ from ndicloudfs.vfs.nodes import (
     derive_ino,
 )
 from ndicloudfs.vfs.parked import ParkedFolder
+from ndicloudfs.vfs.queued import facts
 from ndicloudfs.vfs.status import ErrorLog, Status
-from ndicloudfs.writeback import State, WriteBack
+from ndicloudfs.writeback import WriteBack
 
 CONTROL_NAME = ".ndicloudfs"
 STATUS_NAME = "status.json"
@@ -67,22 +68,7 @@ class Control(Directory):
 def _queue(writeback: WriteBack) -> bytes:
     """What ``queue.json`` says; asks nobody."""
     now = time.time()
-    entries = [
-        {
-            "kind": entry.kind.value,
-            "state": entry.state.value if entry.sent_at is None else State.UPLOADING.value,
-            "dataset_id": entry.dataset_id,
-            "class": entry.class_name,
-            "ndi_id": entry.ndi_id,
-            "cloud_id": entry.document_id,
-            "name": entry.name,
-            "uid": entry.uid,
-            "size": entry.size,
-            "age_seconds": round(max(0.0, now - entry.queued_at), 1),
-            "reason": entry.reason,
-        }
-        for entry in writeback.queue()
-    ]
+    entries = [facts(entry, now) for entry in writeback.queue()]
     return json.dumps({"entries": entries}, indent=2, ensure_ascii=False).encode() + b"\n"
 
 

@@ -161,11 +161,15 @@ class FileSystem:
         """Write all of ``data``. Raises EBADF, ENOSPC and EFBIG."""
         self._written(handle).write(data, offset)
 
-    def flush(self, handle: int) -> None:
-        """Have what was written safe when this returns. Raises EINVAL where it cannot be kept."""
+    def flush(self, handle: int) -> bool:
+        """Have what was written safe when this returns. Raises EINVAL where it cannot be kept.
+
+        Answers whether the file is something else now than what was written.
+        """
         opened = self.opened(handle)
         if isinstance(opened, Handle) and opened.session is not None:
-            opened.session.commit()
+            return opened.session.commit()
+        return False
 
     def truncate(self, path: str, size: int, handle: int | None) -> None:
         """Cut a file, or let it grow by zeros; at once where nobody has it open for writing."""

@@ -133,11 +133,11 @@ class Session:
         with self.lock:
             self._changing().truncate(size)
 
-    def commit(self) -> None:
-        """Keep what was written, if anything was."""
+    def commit(self) -> bool:
+        """Keep what was written, if anything was; whether the file is something else now."""
         with self.lock:
             if self.unlinked or not self.dirty:
-                return
+                return False
             if self._not_taken is not None:  # and it is still the same
                 raise self._not_taken
             try:
@@ -146,6 +146,7 @@ class Session:
                 self._not_taken = error
                 raise
             self.made = self.made and self.dirty
+            return self._shown is not None
 
     def written(self) -> Content:
         """The bytes to keep; the lock is held."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from ndicloudfs.cache.index import DocumentName
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import CloudError
 from ndicloudfs.cloud.values import is_ndi_id
@@ -129,16 +130,15 @@ class WritableClass(WritableFolder):
         server = documents.on_server
         if server is not None:
             for stem, row in server.every():
-                entry = changed.pop(derive_ino(self.ino, row.id), None)
+                ino = derive_ino(self.ino, row.id)
+                entry = changed.pop(ino, None)
                 name = stem + names.JSON_SUFFIX
                 if name in listed:
                     continue  # it has just arrived
                 if entry is None or entry.state is Progress.CONFLICT:
-                    ino = derive_ino(self.ino, row.id)
                     known = known_attributes(self.edits.cache, ino, row, self.mtime_ns)
                     yield Entry(name, ino, Kind.FILE, _writable(known))
                 elif entry.kind is Work.DOCUMENT:
-                    ino = derive_ino(self.ino, row.id)
                     yield Entry(name, ino, Kind.FILE, _attributes(ino, entry))
         for entry in [*new, *changed.values()]:
             if entry.kind is Work.DOCUMENT:
@@ -168,6 +168,7 @@ class WritableClass(WritableFolder):
             super().remove(node)
         elif node.place.ndi_id or node.place.document_id:
             self.edits.writeback.commit_deletion(node.place, node.base())
+            node.tell()
 
     def move(
         self, node: Editable, session: Session | None, name: str, replaced: Editable | None
@@ -317,6 +318,11 @@ class WritableDocument(Editable):
             data = None if opened is None else opened.read(0, opened.size or 0)
         return "" if data is None else fingerprint(data)
 
+    def tell(self) -> None:
+        """Whoever believes something of the document, under whatever name, is to ask again."""
+        name = DocumentName(self.place.document_id, self.place.ndi_id)
+        self._edits.cache.changes.tell(self.place.dataset_id, [name])
+
     def _shown(self) -> Pending | None:
         entry = self.pending()
         if entry is None:
@@ -371,10 +377,12 @@ class WritableDocument(Editable):
             self._session_id(),
             self._folder.now(),
         )
-        body = shown(completed(parse(data), defaults), place.dataset_id, place.class_name)
+        given = parse(data)
+        body = shown(completed(given, defaults), place.dataset_id, place.class_name)
         if place.ndi_id and body.ndi_id != place.ndi_id:
             raise Unusable(f"its base.id is {body.ndi_id!r}; the id of a document never edits")
-        if not place.ndi_id and not place.document_id:
+        base = given.get("base")
+        if not self._exists() and isinstance(base, dict) and base.get("id"):
             other = self._documents.find(body.ndi_id)
             if other is not None:
                 raise Unusable(f"there is a document with its base.id {body.ndi_id!r} already")
@@ -395,6 +403,8 @@ class WritableDocument(Editable):
         writeback.commit_document(place, body.data, base, body.mtime_ns)
         self.place = place
         self._edits.seen[self.ino] = body.data
+        if not new:
+            self.tell()
 
     def _is_on_server(self, data: bytes) -> bool:
         server = self._on_server()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class Parking:
         target = self._free(_plain(name))
         _write(target.with_name(target.name + _REASON), reason.encode() + b"\n")
         if isinstance(data, Path):
-            os.link(data, target)
+            _link(data, target)
         else:
             _write(target, data)
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -84,6 +85,15 @@ class Parking:
 def _plain(name: str) -> str:
     shown = _ODD.sub("_", name).lstrip(".") or "file"
     return shown if len(shown) <= _LONGEST else shown[:100] + shown[-(_LONGEST - 100) :]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -90,6 +90,7 @@ class WriteBack:
             monotonic=monotonic,
         )
         self._uploader = Uploader(context)
+        self._left = False
 
     def start(self) -> None:
         """Begin to send, also what earlier processes have left."""
@@ -300,6 +301,29 @@ class WriteBack:
         """Send everything, for ``timeout`` seconds at most; whether nothing is left to be sent."""
         end = self._monotonic() + timeout
         return self.sync(cancelled=lambda: self._monotonic() > end).entries == 0
+
+    def drain_unless_left(self, timeout: float) -> None:
+        """Send everything, for ``timeout`` seconds at most, unless the queue is to be left."""
+        if not self._left:
+            self.drain(timeout)
+
+    def leave_queue(self) -> None:
+        """Send nothing more than is on its way when all this ends."""
+        self._left = True
+
+    def export(self, entries: Iterable[Entry], folder: Path) -> list[Path]:
+        """Copy the bytes of entries into ``folder``; gives the paths."""
+        parking = Parking(folder)
+        paths = []
+        for entry in entries:
+            data: bytes | Path | None = self._journal.body(entry.generation)
+            name = f"{parked_name(entry)}.json"
+            if data is None and entry.staged:
+                data = self._staging.path(entry.uid)
+                name = f"{parked_name(entry)}.{entry.name}"
+            if data is not None:
+                paths.append(parking.put(name, data, entry.reason))
+        return paths
 
     def retry(self, generations: Iterable[int]) -> int:
         """Send parked or failed entries once more; gives how many there were."""

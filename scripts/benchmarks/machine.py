@@ -12,6 +12,8 @@ from pathlib import Path
 
 import ndicloudfs
 
+LOAD = "load before the run"
+
 
 def facts(folder: Path) -> dict[str, str]:
     """Name and value of each fact; ``folder`` is where datasets and caches are."""
@@ -22,7 +24,7 @@ def facts(folder: Path) -> dict[str, str]:
         "date": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "processor": f"{os.cpu_count()} x {model[1] if model else platform.machine()}",
         "memory": f"{int(memory[1]) / 2**20:.0f} GiB" if memory else "unknown",
-        "load before the run": f"{load:.1f}",
+        LOAD: f"{load:.1f}",
         "disk": _file_system(folder),
         "kernel": platform.release(),
         "Python": platform.python_version(),

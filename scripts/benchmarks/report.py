@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks import machine
 from benchmarks.figures import Result
 
 _VERDICTS = {True: "met", False: "NOT MET", None: ""}
@@ -109,6 +110,9 @@ def _markdown(report: Report, plot: str) -> Iterator[str]:
     runs = max((len(result.runs) for result in report.results), default=0)
     yield f"Sizes: {report.size}. Runs: {runs}, of which the median is shown."
     yield f"The whole took {report.seconds / 60:.0f} minutes."
+    if float(report.machine[machine.LOAD]) >= 1:
+        yield "The machine was busy with other work: calls, bytes and ratios hold, but seconds and"
+        yield "rates are worse than on a quiet one."
     yield ""
     yield from _table(("Machine", ""), report.machine.items())
     yield ""

@@ -23,6 +23,10 @@ def lab(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Ite
         yield made
 
 
+# Seconds until the kernel asks again: libfuse 2 cannot tell it to.
+SOON = {"mfusepy": 0.0, "fusepy": 3.0}
+
+
 def failing(number: int) -> pytest.RaisesExc[OSError]:
     """The block ends with this errno."""
     return pytest.RaisesExc(OSError, check=lambda error: error.errno == number)
@@ -445,3 +449,21 @@ def test_session_of_documents_without_one_is_the_same_in_a_dataset(lab: Written)
         sessions.add(json.loads(path.read_text())["base"]["session_id"])
     assert len(sessions) == 1
     assert SESSION_ID not in sessions
+
+
+def test_the_size_is_right_as_soon_as_a_document_is_closed(lab: Written) -> None:
+    """Also where somebody has asked for it before, and the kernel remembers the answer."""
+    path = lab.documents / "asked.json"
+    with path.open("w") as file:
+        file.write('{"a":1}')
+        file.flush()
+        assert path.stat().st_size == 7
+    until(lambda: path.stat().st_size > 7, SOON[lab.user.binding])
+    assert path.stat().st_size == len(path.read_bytes())
+    scratch = lab.documents / ".scratch"
+    scratch.write_text('{"b":1}')
+    assert scratch.stat().st_size == 7
+    scratch.rename(lab.documents / "renamed.json")
+    renamed = lab.documents / "renamed.json"
+    until(lambda: renamed.stat().st_size > 7, SOON[lab.user.binding])
+    assert renamed.stat().st_size == len(renamed.read_bytes())

@@ -123,14 +123,14 @@ def test_a_zip_that_is_imported_only_in_part_is_finished(lab: Lab, result: str) 
 def test_a_zip_that_comes_after_all_patience_is_no_double(sandbox: Sandbox, state: Path) -> None:
     sandbox.set(document_import=2.5)
     with laboratory(sandbox, state, replace(QUICK, patience=2.0)) as lab:
-        places = [lab.place() for _ in range(20)]
+        places = [lab.place() for _ in range(30)]
         for where in places:
             lab.write(where, text="new")
         until(lambda: sandbox.count(PUT) >= 1)
         sandbox.set(document_import=0.0)
         insist(lab)
         assert lab.documents() == {where.ndi_id: body_of(where, text="new") for where in places}
-        assert len(lab.told.stored) == 20
+        assert len(lab.told.stored) == 30
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_files_arrive_before_their_document(lab: Lab, route: str, fault: dict[st
     lab.sandbox.fault(route, count=2, **fault)
     for number in range(10):
         lab.attach(where, f"{number}.bin", b"bytes %d" % number)
-    lab.attach(other, "x.bin", b"x" * 5_000_000)
+    lab.attach(other, "x.bin", b"x" * 9_000_000)
     insist(lab)
     check_files(lab, where.ndi_id, {f"{number}.bin": b"bytes %d" % number for number in range(10)})
-    check_files(lab, other.ndi_id, {"x.bin": b"x" * 5_000_000})
+    check_files(lab, other.ndi_id, {"x.bin": b"x" * 9_000_000})
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_tokens_may_expire(lab: Lab) -> None:
 
 def test_it_goes_on_by_itself_when_the_server_is_back(lab: Lab) -> None:
     lab.sandbox.stop()
-    places = [lab.place() for _ in range(20)]
+    places = [lab.place() for _ in range(30)]
     for where in places:
         lab.write(where)
     remaining = lab.back.sync()
-    assert remaining.entries == 20
+    assert remaining.entries == 30
     assert isinstance(remaining.outage, Unreachable)
-    assert lab.back.totals() == {State.PENDING: 20}
+    assert lab.back.totals() == {State.PENDING: 30}
     lab.sandbox.restart()
     until(lambda: lab.back.queue() == [])
     assert set(lab.documents()) == {where.ndi_id for where in places}
