@@ -41,6 +41,7 @@ class Stream:
     next: int  # where it would go on
     began: int
     planned: int  # up to where blocks were asked for
+    width: int  # of its last read
     run: int = FIRST_RUN
     reads: int = 0  # that went on where one before had ended
 
@@ -72,10 +73,11 @@ class Streams:
                 if needed.stop > stream.next:
                     stream.next = needed.stop
                     stream.reads += 1
+                stream.width = len(needed)
                 self._streams.remove(stream)
                 self._streams.append(stream)
                 return stream, False
-        stream = Stream(needed.stop, needed.start, needed.stop)
+        stream = Stream(needed.stop, needed.start, needed.stop, len(needed))
         if needed.start == 0:
             stream.reads = IN_ORDER if len(needed) >= LARGE_READ else 1
         if len(self._streams) == STREAMS:
@@ -86,15 +88,21 @@ class Streams:
         return stream, True
 
     def ahead(self, stream: Stream, limit: int) -> list[range]:
-        """What to fetch ahead of ``stream`` now, at most ``limit`` blocks before it."""
+        """What to fetch ahead of ``stream`` now, at most ``limit`` blocks before it.
+
+        Before who reads little at a time, and has not come far, it is one range and not several.
+        """
         if not stream.in_order:
             return []
         window = min(max(2 * (stream.next - stream.began), FIRST_WINDOW), limit)
+        small = stream.width < LARGE_READ and window < BLOCKS
+        if small and stream.planned - stream.next > window // 2:
+            return []
         target = min(stream.next + window, self._blocks)
         stream.planned = max(stream.planned, stream.next)
         runs = []
         while stream.planned < target:
-            longest = max(1, min(stream.run, window // 2))
+            longest = window if small else max(1, min(stream.run, window // 2))
             # A range is asked for as a whole or not at all, or there would be one for each block;
             # it ends where a file of blocks does.
             stop = min(stream.planned + longest, self._blocks)
