@@ -173,7 +173,11 @@ class Operations:
     def open(self, path: str, fi: Any) -> int:
         """Open a file."""
         with self._failures(path):
-            fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
+            try:
+                fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
+            except ObjectMissing:  # it had a size as long as nobody had looked
+                self._invalidation.changed(path.rpartition("/")[2])
+                raise
         told = self._told.size(path)
         same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows
