@@ -97,7 +97,11 @@ class _Handlers:
             raise Misused(str(error)) from error
 
     def _scope(self, path: str) -> Scope:
-        scope = self._fs.resolve(path).scope()
+        try:
+            scope = self._fs.resolve(path).scope()
+        except FileNotFoundError as error:
+            reason = f"{error.strerror}; where it is new on the server, refresh the folder above it"
+            raise FileNotFoundError(error.errno, reason, path) from error
         if scope is None:
             raise Misused(f"{path} is made by the mount itself; there is nothing on the server")
         return scope

@@ -172,6 +172,12 @@ class Ledger:
             ).fetchall()
         return {State(row[0]): row[1] for row in counted}
 
+    def oldest(self) -> float | None:
+        """When the entry that has waited longest was queued (epoch s); None without entries."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT min(queued_at) FROM entries").fetchone()
+        return None if row[0] is None else float(row[0])
+
     def ready_files(self, now: float, most: int) -> list[Entry]:
         """The oldest files whose bytes are to be sent."""
         return self._select(

@@ -260,6 +260,10 @@ class WriteBack:
         """How many entries there are of each state."""
         return self._journal.totals()
 
+    def oldest(self) -> float | None:
+        """When the entry that has waited longest was queued (epoch s); None without entries."""
+        return self._journal.oldest()
+
     def rejected(self) -> list[Parked]:
         """What is in ``rejected/``."""
         return list(self._rejected.all())

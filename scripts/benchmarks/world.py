@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import Failed, end, mount_process, running, until
+from benchmarks.processes import Failed, end, mount_process, running
 from ndicloudfs.cloud import CloudConfig
 from ndicloudfs.mount import mountpoint
 
@@ -160,8 +160,7 @@ class World:
 
     def sync(self) -> None:
         """Wait until the server has everything that was written in the mount."""
-        queue = self.folder / "ndi" / ".ndicloudfs" / "queue.json"
-        until(lambda: not json.loads(queue.read_bytes())["entries"], "the queue to end", 600)
+        self.ndicloudfs("sync", str(self.folder / "ndi"))
 
     def ndicloudfs(self, *arguments: str) -> str:
         """Run a command to its end; its output."""

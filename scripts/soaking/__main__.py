@@ -21,6 +21,7 @@ from benchmarks.world import SIZES, World, world
 from soaking.readers import KIB, MIB, Lists, Reader, Work, read_at_random, read_in_order, refresh
 
 LOOK_EVERY = 15.0  # s
+FEWEST_LOOKS = 10
 CACHE_LIMIT = 64 * MIB
 # A fifth of the time is for growing to the usual size; what comes then must not grow any more than
 # what measuring itself does.
@@ -119,7 +120,8 @@ def _watch(there: World, work: Work, seconds: float) -> list[Look]:
     looks: list[Look] = []
     print("   time  memory  files  threads   cache     read  listings  refreshes")
     began = time.monotonic()
-    while not work.ending.wait(min(LOOK_EVERY, max(0.0, began + seconds - time.monotonic()))):
+    every = min(LOOK_EVERY, seconds / FEWEST_LOOKS)
+    while not work.ending.wait(min(every, max(0.0, began + seconds - time.monotonic()))):
         passed = time.monotonic() - began
         look = _look(there)
         looks.append(look)
