@@ -34,6 +34,8 @@ COMMANDS = {
     "cache": "cache",
     "config": "config",
     "doctor": "doctor",
+    "completion": "completion",
+    "reference": "reference",
     "sandbox": "sandbox",
 }
 

@@ -39,23 +39,16 @@ log = logging.getLogger(__name__)
 )
 @settings.flags(
     *("profile", "environment", "url", "cache-dir", "cache-size", "metadata-ttl", "offline"),
-    *("metrics", "shutdown-timeout", "log-level", "log-file"),
+    *("allow-delete-datasets", "write-pace", "shutdown-timeout"),
+    *("metrics", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
-@click.option(
-    "--allow-delete-datasets",
-    is_flag=True,
-    help="Let rmdir delete a dataset; the server keeps it for 7 days.",
-)
-@click.option("--write-pace", type=click.FloatRange(0.001, 10), default=1.0, hidden=True)
 @click.option("--ready-fd", type=int, hidden=True)
 def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
     verbose: bool,
-    allow_delete_datasets: bool,
-    write_pace: float,
     ready_fd: int | None,
     **given: Any,
 ) -> None:
@@ -90,10 +83,10 @@ def mount(
         umask=parsed.umask,
         no_exec=parsed.no_exec,
         state=None if parsed.read_only else settings.state_folder(),
-        allow_delete_datasets=allow_delete_datasets,
-        write_pace=write_pace,
-        shutdown_timeout=values.of("shutdown-timeout"),
+        allow_delete_datasets=values.of("allow-delete-datasets"),
+        write_pace=values.of("write-pace"),
         metrics_port=values.of("metrics"),
+        shutdown_timeout=values.of("shutdown-timeout"),
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
@@ -103,11 +96,7 @@ def mount(
     points.check(target)
     who = who_asks(values)
     arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
-    switches = [
-        *(["--allow-delete-datasets"] if allow_delete_datasets else []),
-        f"--write-pace={write_pace}",
-    ]
-    _start([arguments[0], *switches, *arguments[1:]], log_file)
+    _start(arguments, log_file)
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
     _say_how_long(who)

@@ -32,6 +32,7 @@ APPLICATION = "ndicloudfs"
 FILE_VARIABLE = "NDICLOUDFS_CONFIG"
 DEFAULT_PROFILE = "default"
 SHUTDOWN_TIMEOUT = 30.0  # s; systemd waits 90 before it kills
+LEAST_PACE, MOST_PACE = 0.001, 10.0
 _PROFILES = "profiles"  # the table of tables in the file
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,6 +122,16 @@ def _switch(text: str) -> bool:
         raise click.BadParameter(f"{text!r} is neither true nor false") from None
 
 
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not LEAST_PACE <= number <= MOST_PACE:
+        raise click.BadParameter(f"{text!r} is not a number from {LEAST_PACE} to {MOST_PACE}")
+    return number
+
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -136,6 +147,7 @@ FILE = Kind("FILE", _path)
 SIZE = Kind("SIZE", quantities.size)
 SECONDS = Kind("SECONDS", quantities.time)
 PORT = Kind("PORT", _port)
+NUMBER = Kind("NUMBER", _number)
 SWITCH = Kind("true|false", _switch)
 ENVIRONMENT = Kind("|".join(ENVIRONMENTS), _environment)
 LEVEL = Kind("|".join(LEVELS), _level)
@@ -180,6 +192,14 @@ SETTINGS = (
     Setting(
         *("metadata-ttl", SECONDS, METADATA_TTL, f"{METADATA_TTL:g}", "NDICLOUDFS_METADATA_TTL"),
         "How long listings are believed before they are refreshed in the background.",
+    ),
+    Setting(
+        *("allow-delete-datasets", SWITCH, False, "false", "NDICLOUDFS_ALLOW_DELETE_DATASETS"),
+        "Let rmdir delete a dataset; the server keeps it for 7 days.",
+    ),
+    Setting(
+        *("write-pace", NUMBER, 1.0, "1", "NDICLOUDFS_WRITE_PACE"),
+        "Factor of all times of writing back: less sends sooner, in smaller batches.",
     ),
     Setting(
         *("offline", SWITCH, False, "false", "NDICLOUDFS_OFFLINE"),

@@ -26,7 +26,6 @@ from ndicloudfs.mount.memory import use_few_arenas
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
-from ndicloudfs.vfs.source import root_of
 from ndicloudfs.vfs.status import ErrorLog
 from ndicloudfs.vfs.writable import Edits
 from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
@@ -91,7 +90,7 @@ def serve(
             filesystem = FileSystem(cache, errors, edits)
             try:
                 cache.catalog.connect()
-                filesystem.root = root_of(filesystem.root, options.source)
+                filesystem.show(options.source)
                 if writeback is not None:
                     writeback.start()
                 with (

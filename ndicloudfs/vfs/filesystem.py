@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from ndicloudfs.cache.index import DocumentName
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs import names
-from ndicloudfs.vfs.control import Control
+from ndicloudfs.vfs.control import CONTROL_NAME, Control
 from ndicloudfs.vfs.dataset import METADATA_NAME
-from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Node, NodeTable, OpenFile
+from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Kind, Node, NodeTable, OpenFile
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
-from ndicloudfs.vfs.source import SourceRoot
+from ndicloudfs.vfs.source import root_of
 from ndicloudfs.vfs.status import ErrorLog, Status
 from ndicloudfs.vfs.writable import Edits, WritableFolder, remove, rename
 from ndicloudfs.vfs.writable_root import WritableOrganization, Writing
@@ -34,14 +34,18 @@ class FileSystem:
         self._cache = cache
         self._edits = edits
         mounted_ns = time.time_ns()
-        self.status = Status(cache, errors, mounted_ns)
         writeback = None if edits is None else edits.writeback
-        control = Control(self.status, errors, writeback, mounted_ns)
-        self.root: Directory = Root(cache, control, Writing(edits), mounted_ns)
+        self.status = Status(cache, errors, writeback, mounted_ns)
+        self._control = Control(self.status, errors, writeback, mounted_ns)
+        self.root: Directory = Root(cache, self._control, Writing(edits), mounted_ns)
         self._nodes = NodeTable(time.monotonic)
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    def show(self, source: str) -> None:
+        """Make the directory that ``source`` names the root. Raises NoSuchSource."""
+        self.root = root_of(self.root, source)
 
     @property
     def writes(self) -> bool:
@@ -76,6 +80,8 @@ class FileSystem:
         """The node under ``name`` in ``directory``. Raises ENOENT and ENOTDIR."""
         if not isinstance(directory, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+        if name == CONTROL_NAME and directory is self.root:
+            return self._control
         node = self._nodes.child(directory, name) if is_readable(name) else None
         if node is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -85,6 +91,9 @@ class FileSystem:
         """What is listed in a directory. Raises ENOTDIR."""
         if not isinstance(node, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if node is self.root and not isinstance(node, Root):
+            control = Entry(CONTROL_NAME, self._control.ino, Kind.DIRECTORY)
+            return itertools.chain(node.entries(), [control])
         return node.entries()
 
     def open(self, node: Node, flags: int = os.O_RDONLY) -> tuple[int, OpenFile]:
@@ -231,8 +240,6 @@ class FileSystem:
     def _split(self, path: str) -> tuple[Directory, str]:
         parent_path, _, name = path.rstrip("/").rpartition("/")
         parent = self.resolve(parent_path)
-        if isinstance(parent, SourceRoot):
-            parent = parent.inner
         if not isinstance(parent, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not is_readable(name):

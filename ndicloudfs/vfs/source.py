@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
-from ndicloudfs.cache.scope import Scope
 from ndicloudfs.vfs.control import CONTROL_NAME
-from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, Kind, Node
+from ndicloudfs.vfs.nodes import Directory, Node
 from ndicloudfs.vfs.root import PUBLISHED_NAME
 
 # What /etc/fstab and mount(8) say where there is no device.
@@ -19,51 +17,19 @@ class NoSuchSource(OSError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.ENOENT, sentence)
-        self._sentence = sentence
 
     def __str__(self) -> str:
-        return self._sentence
-
-
-class SourceRoot(Directory):
-    """A directory as the root of a mount: what is in it, and ``.ndicloudfs/``."""
-
-    def __init__(self, inner: Directory, control: Node) -> None:
-        super().__init__(inner.ino, inner.mtime_ns)
-        self._inner = inner
-        self._control = control
-
-    @property
-    def inner(self) -> Directory:
-        """The directory itself."""
-        return self._inner
-
-    def attributes(self) -> Attributes:
-        return self._inner.attributes()
-
-    def xattrs(self) -> dict[str, str]:
-        return self._inner.xattrs()
-
-    def scope(self) -> Scope | None:
-        return self._inner.scope()
-
-    def entries(self) -> Iterator[Entry]:
-        yield from self._inner.entries()
-        yield Entry(CONTROL_NAME, self._control.ino, Kind.DIRECTORY)
-
-    def child(self, name: str) -> Node | None:
-        return self._control if name == CONTROL_NAME else self._inner.child(name)
+        return str(self.strerror)
 
 
 def root_of(root: Directory, source: str) -> Directory:
-    """The directory that ``source`` names, as a root.
+    """The directory that ``source`` names.
 
     ``source`` is ``published``, an organization, a dataset, or a path of two of them; each by name
     or id. Raises NoSuchSource.
     """
     source = source.strip("/")
-    control = root.child(CONTROL_NAME)
-    if source in EVERYTHING or control is None:
+    if source in EVERYTHING:
         return root
     found = _at(root, source)
     if found is None:
@@ -87,7 +53,7 @@ def root_of(root: Directory, source: str) -> Directory:
             f"There is no organization and no dataset {source!r} that this account can see; "
             "see: ndicloudfs whoami"
         )
-    return SourceRoot(found, control)
+    return found
 
 
 def _at(root: Directory, path: str) -> Directory | None:

@@ -6,6 +6,7 @@ Asks nobody and fetches nothing: it answers while the server is away and while i
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from datetime import datetime, timezone
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from ndicloudfs import __version__
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cloud.redaction import redact
+from ndicloudfs.writeback import WriteBack
 
 _LINES_KEPT = 1000
 _LAST_ERRORS = 10
@@ -42,7 +44,11 @@ class ErrorLog(logging.Handler):
 class Status:
     """What there is to know about a mount. Used by any thread."""
 
-    def __init__(self, cache: LocalCache, errors: ErrorLog, mounted_ns: int) -> None:
+    def __init__(
+        self, cache: LocalCache, errors: ErrorLog, writeback: WriteBack | None, mounted_ns: int
+    ) -> None:
+        """``writeback``: None where nothing can be written."""
+        self._writeback = writeback
         self._cache = cache
         self._errors = errors
         self._mounted = datetime.fromtimestamp(mounted_ns / 1e9, timezone.utc)
@@ -56,7 +62,7 @@ class Status:
         """Everything, as JSON has it; times are ISO or seconds of the epoch, sizes in bytes."""
         cache, cloud = self._cache, self._cache.cloud
         outage, totals = cache.outage, cloud.traffic.totals()
-        return {
+        facts: dict[str, Any] = {
             "version": __version__,
             "server": cache.host,
             "account": cache.account,
@@ -88,9 +94,22 @@ class Status:
             ],
             "errors": self._errors.last(_LAST_ERRORS),
         }
+        if self._writeback is not None:
+            facts["queue"] = _queue(self._writeback)
+        return facts
 
     def _hit_rate(self, downloaded: int) -> float | None:
         """The share of what was read that needed no download; None while nothing was read."""
         if not self._read:
             return None
         return round(max(0.0, 1 - downloaded / self._read), 3)
+
+
+def _queue(writeback: WriteBack) -> dict[str, Any]:
+    """What waits for upload: entries by state, the age of the oldest, why nothing is sent."""
+    oldest, outage = writeback.oldest(), writeback.outage
+    return {
+        "states": {state.value: count for state, count in writeback.totals().items()},
+        "oldest_seconds": 0.0 if oldest is None else round(max(0.0, time.time() - oldest), 1),
+        "outage": None if outage is None else str(outage),
+    }
