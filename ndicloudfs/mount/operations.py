@@ -175,7 +175,7 @@ class Operations:
         with self._failures(path):
             try:
                 fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
-            except ObjectMissing:  # it had a size as long as nobody had looked
+            except ObjectMissing:  # the list of files may have stated a size for it
                 self._invalidation.changed(path.rpartition("/")[2])
                 raise
         told = self._told.size(path)
