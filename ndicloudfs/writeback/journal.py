@@ -41,6 +41,7 @@ class Journal:
         self._database = Database(path, rows.SCHEMA, rows.SCHEMA_VERSION)
         self._clock = clock
         self._lock = threading.Lock()
+        self._revision = 0
         with self._database.read() as connection:
             # Few: found by steps from one to the next, however long the queue is.
             self._datasets = set(_distinct(connection, "entries", "dataset_id"))
@@ -62,15 +63,19 @@ class Journal:
 
     def put_document(self, place: Place, data: bytes, base: str, mtime_ns: int) -> Entry:
         """A new body; ``base`` is the fingerprint of the one it was made from, ``""`` for none."""
+        first = True
 
         def work(connection: sqlite3.Connection) -> Entry:
+            nonlocal first
             here = self._here(connection, place)
             entry = replace(
                 self._new(here, Kind.DOCUMENT, size=len(data), mtime_ns=mtime_ns),
                 expected=(base,) if base else (),
                 is_new=not (here.document_id or base),
             )
-            for old in self._pending(connection, here, Kind.DELETION, Kind.DOCUMENT):
+            others = _of_document(connection, here)
+            first = entry.is_new and not others
+            for old in _waiting(others, Kind.DELETION, Kind.DOCUMENT):
                 if _deletion_sent(old):  # the old one is going: this is another one
                     entry = replace(entry, document_id="", expected=(), is_new=True)
                     continue
@@ -87,7 +92,7 @@ class Journal:
                 )
             return insert(connection, entry, data)
 
-        return self._commit(work)
+        return self._commit(work, lambda: first)
 
     def put_deletion(self, place: Place, base: str) -> Entry:
         """The document is to go, if it is still ``base`` (``""``: whatever it is).
@@ -139,16 +144,15 @@ class Journal:
                 replaces=(replaces,) if replaces else (),
             )
             unneeded = []
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == replaces:
-                    entry = replace(
-                        entry, replaces=entry.replaces + old.replaces, queued_at=old.queued_at
-                    )
-                    remove(connection, [old.generation])
-                    unneeded += [old.uid] if old.staged else []
+            for old in self._attached(connection, here, replaces):
+                entry = replace(
+                    entry, replaces=entry.replaces + old.replaces, queued_at=old.queued_at
+                )
+                remove(connection, [old.generation])
+                unneeded += [old.uid] if old.staged else []
             return insert(connection, entry), unneeded
 
-        entry, unneeded = self._commit(work)
+        entry, unneeded = self._commit(work, lambda: not replaces)
         self._let_go(unneeded)
         return entry
 
@@ -170,10 +174,9 @@ class Journal:
         def work(connection: sqlite3.Connection) -> Entry:
             here = self._here(connection, place)
             entry = replace(self._new(here, Kind.ATTACHMENT, size=size), name=name, uid=uid)
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == uid:
-                    remove(connection, [old.generation])
-                    entry = replace(old, name=name)
+            for old in self._attached(connection, here, uid):
+                remove(connection, [old.generation])
+                entry = replace(old, name=name)
             return insert(connection, entry)
 
         return self._commit(work)
@@ -185,12 +188,11 @@ class Journal:
             here = self._here(connection, place)
             entry = replace(self._new(here, Kind.DETACHMENT), name=name, uid=uid)
             unknown_to_server, unneeded = False, []
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == uid:
-                    remove(connection, [old.generation])
-                    unneeded += [old.uid] if old.staged else []
-                    unknown_to_server = old.sent_at is None and old.staged and not old.replaces
-                    entry = replace(entry, replaces=old.replaces)
+            for old in self._attached(connection, here, uid):
+                remove(connection, [old.generation])
+                unneeded += [old.uid] if old.staged else []
+                unknown_to_server = old.sent_at is None and old.staged and not old.replaces
+                entry = replace(entry, replaces=old.replaces)
             if not unknown_to_server:
                 entry = insert(connection, entry)
             return entry, unneeded
@@ -239,6 +241,14 @@ class Journal:
         """Whether there is anything about a dataset; asks nobody."""
         return dataset_id in self._datasets or self.dataset(dataset_id) in self._datasets
 
+    @property
+    def revision(self) -> int:
+        """Another number after everything but a new document or one more file of a document.
+
+        What was read once need not be read again while it stays; ``files_after`` tells what came.
+        """
+        return self._revision
+
     def documents(self, dataset_id: str, class_name: str) -> list[Entry]:
         """The newest entry (body or deletion) of each document of a class that has one."""
         if not self.pending_in(dataset_id):
@@ -260,7 +270,7 @@ class Journal:
             return None
         with self._database.read() as connection:
             here = replace_dataset(place, self.dataset(place.dataset_id))
-            found = [one for one in _of_document(connection, here) if one.kind not in _FILES]
+            found = _of_document(connection, here, "kind IN ('document', 'deletion')")
         return found[-1] if found else None
 
     def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
@@ -293,11 +303,16 @@ class Journal:
 
     def files(self, place: Place) -> list[Entry]:
         """The attachments and detachments of a document, in order."""
+        return self.files_after(place, 0)
+
+    def files_after(self, place: Place, generation: int) -> list[Entry]:
+        """Those that came after ``generation``."""
         if not self.pending_in(place.dataset_id):
             return []
         with self._database.read() as connection:
             here = replace_dataset(place, self.dataset(place.dataset_id))
-            return [entry for entry in _of_document(connection, here) if entry.kind in _FILES]
+            found = _of_document(connection, here, f"generation > {generation:d}")
+            return [entry for entry in found if entry.kind in _FILES]
 
     def of_uid(self, uid: str) -> list[Entry]:
         """The entries about an object."""
@@ -431,7 +446,7 @@ class Journal:
     def hurry(self, scope: Scope) -> None:
         """Let nothing wait because it has failed before."""
         where, values = self._within(scope)
-        self._database.write(
+        self._write(
             lambda connection: connection.execute(
                 "UPDATE entries SET due_at = 0, tries = 0"
                 f" WHERE state = 'pending' AND (due_at > 0 OR tries > 0) AND {where}",
@@ -444,7 +459,7 @@ class Journal:
     def note(self, generations: Iterable[int], **values: object) -> int:
         """Set columns of the entries that are still there; gives how many were."""
         wanted = list(generations)
-        return self._database.write(lambda connection: change(connection, wanted, **values))
+        return self._write(lambda connection: change(connection, wanted, **values))
 
     def note_each(self, values: dict[int, dict[str, object]]) -> set[int]:
         """Set columns, others for each entry, in one commit; gives the entries still there."""
@@ -455,7 +470,7 @@ class Journal:
                 change(connection, [generation], **values[generation])
             return there
 
-        return self._database.write(work)
+        return self._write(work)
 
     def finish(self, done: Iterable[tuple[Sequence[Entry], str]]) -> None:
         """Remove the entries of documents whose effect was seen; with each its cloud id.
@@ -476,7 +491,7 @@ class Journal:
                     self._settle(connection, main, document_id)
             remove(connection, over)
 
-        self._database.write(work)
+        self._write(work)
         for dataset_id in {entry.dataset_id for entries, _ in works for entry in entries}:
             self._forget_dataset(dataset_id)
 
@@ -513,7 +528,7 @@ class Journal:
                     f"UPDATE {table} SET dataset_id = ? WHERE dataset_id = ?", (dataset_id, local)
                 )
 
-        self._database.write(work)
+        self._write(work)
         with self._lock:
             self._made_datasets[entry.dataset_id] = dataset_id
             self._datasets.add(dataset_id)
@@ -535,7 +550,7 @@ class Journal:
             remove(connection, wanted)
             return found
 
-        dropped = self._database.write(work)
+        dropped = self._write(work)
         self._let_go(entry.uid for entry in dropped if entry.staged)
         for dataset_id in {entry.dataset_id for entry in dropped}:
             self._forget_dataset(dataset_id)
@@ -574,14 +589,36 @@ class Journal:
 
     def _pending(self, connection: sqlite3.Connection, place: Place, *kinds: Kind) -> list[Entry]:
         """The entries of a document that are not parked, in order."""
-        return [
-            entry
-            for entry in _of_document(connection, place)
-            if entry.kind in kinds and entry.state not in PARKED
-        ]
+        return _waiting(_of_document(connection, place), *kinds)
 
-    def _commit(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        result = self._database.write(work)
+    def _attached(self, connection: sqlite3.Connection, place: Place, uid: str) -> list[Entry]:
+        """What attaches the object ``uid`` to a document and is not parked."""
+        if not uid:
+            return []
+        found = connection.execute(
+            "SELECT * FROM entries WHERE uid = ? AND uid != '' ORDER BY generation", (uid,)
+        ).fetchall()
+        about = [entry for entry in entries_of(found) if entry.same_document(place)]
+        return _waiting(about, Kind.ATTACHMENT)
+
+    def _write(
+        self, work: Callable[[sqlite3.Connection], Result], adds: Callable[[], bool] = lambda: False
+    ) -> Result:
+        """Write; ``adds`` tells afterwards whether what was known before is all still right."""
+        added = False
+        try:
+            result = self._database.write(work)
+            added = adds()
+        finally:
+            if not added:
+                with self._lock:
+                    self._revision += 1
+        return result
+
+    def _commit(
+        self, work: Callable[[sqlite3.Connection], Result], adds: Callable[[], bool] = lambda: False
+    ) -> Result:
+        result = self._write(work, adds)
         entry = result[0] if isinstance(result, tuple) else result
         if isinstance(entry, Entry):
             with self._lock:
@@ -629,9 +666,15 @@ def replace_dataset(place: Place, dataset_id: str) -> Place:
     return place if place.dataset_id == dataset_id else replace(place, dataset_id=dataset_id)
 
 
-def _of_document(connection: sqlite3.Connection, place: Place) -> list[Entry]:
+def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:
+    """Those of some kinds that are not parked."""
+    return [entry for entry in entries if entry.kind in kinds and entry.state not in PARKED]
+
+
+def _of_document(connection: sqlite3.Connection, place: Place, where: str = "1") -> list[Entry]:
     found = connection.execute(
-        "SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ? ORDER BY generation",
+        f"SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ? AND {where}"
+        " ORDER BY generation",
         (place.dataset_id, place.ndi_id),
     ).fetchall()
     return [entry for entry in entries_of(found) if entry.same_document(place)]
