@@ -60,7 +60,8 @@ class WriteBack:
     ) -> None:
         host = cloud.config.host
         self.folder = options.folder / quote(host, safe="") / quote(account, safe="@")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (options.folder, self.folder.parent, self.folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock = clock
         self._monotonic = monotonic
         self._ownership = Ownership(self.folder / "owner")
