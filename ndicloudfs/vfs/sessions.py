@@ -16,7 +16,7 @@ import threading
 import time
 from abc import abstractmethod
 
-from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.cloud.errors import CloudError, ObjectMissing
 from ndicloudfs.vfs.contents import Content
 from ndicloudfs.vfs.nodes import Attributes, File, Kind, OpenFile
 
@@ -106,7 +106,10 @@ class Session:
                 if self.made:
                     self._content = self.node.content(None)
                 else:
-                    self._source = self.node.open()
+                    try:
+                        self._source = self.node.open()
+                    except ObjectMissing:  # its bytes never came: here they are, perhaps
+                        self._content = self.node.content(None)
 
     def attributes(self) -> Attributes:
         """What ``stat`` tells of the file."""

@@ -197,7 +197,7 @@ def test_only_the_owner_may_look(writeback: WriteBack) -> None:
     draft = writeback.stage()
     writeback.commit_file(where, "a.bin", draft)
     draft.discard()
-    for path in (writeback.folder, *writeback.folder.rglob("*")):
+    for path in (writeback.folder.parent, writeback.folder, *writeback.folder.rglob("*")):
         if path.is_dir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
     assert stat.S_IMODE(writeback.folder.stat().st_mode) == 0o700
