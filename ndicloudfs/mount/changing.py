@@ -40,12 +40,17 @@ class ChangingOperations(Operations):
         """Somebody closes a file: what was written is safe when this returns."""
         with self._failures(path or ""):
             other = self._fs.flush(fi.fh)
-        # The kernel has the bytes that were written, and perhaps their size. Whom nobody asked in
-        # between, and who wrote alone, needs no word to the kernel, which takes a third of a close.
-        if other and path is not None:
-            if self._told.size(path) is not None or self._fs.is_read(fi.fh):
-                self._invalidation.drop(path)
+        if other and path is not None and self._is_believed(path, fi.fh):
+            self._invalidation.drop(path)
         return 0
+
+    def _is_believed(self, path: str, handle: int) -> bool:
+        """Whether the kernel may go on with a size or with bytes that were written.
+
+        Telling it takes a third of a close. It has no size after a write until it asks for one, and
+        gives what was opened for writing alone to nobody before they open it themselves.
+        """
+        return self._told.size(path) is not None or self._fs.is_read(handle)
 
     def fsync(self, path: str | None, datasync: int, fi: Any) -> int:
         """The same without closing."""
