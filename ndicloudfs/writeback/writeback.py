@@ -222,6 +222,15 @@ class WriteBack:
         path = self._staging.path(uid)
         return path if path.exists() else None
 
+    @property
+    def revision(self) -> int:
+        """While it stays, all that comes is new documents and what ``files_after`` gives."""
+        return self._journal.revision
+
+    def files_after(self, place: Place, generation: int) -> list[Entry]:
+        """The attachments and detachments of a document that came after ``generation``."""
+        return self._journal.files_after(place, generation)
+
     def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
         """Ndi id and cloud id of a document that was written here under ``name``."""
         return self._journal.alias(dataset_id, class_name, name)
