@@ -222,6 +222,15 @@ class WriteBack:
         path = self._staging.path(uid)
         return path if path.exists() else None
 
+    @property
+    def revision(self) -> int:
+        """While it stays, all that comes is new documents and what ``files_after`` gives."""
+        return self._journal.revision
+
+    def files_after(self, place: Place, generation: int) -> list[Entry]:
+        """The attachments and detachments of a document that came after ``generation``."""
+        return self._journal.files_after(place, generation)
+
     def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
         """Ndi id and cloud id of a document that was written here under ``name``."""
         return self._journal.alias(dataset_id, class_name, name)
@@ -334,9 +343,12 @@ class WriteBack:
 
     def retry(self, generations: Iterable[int]) -> int:
         """Send parked or failed entries once more; gives how many there were."""
+        chosen = list(generations)
+        for entry in filter(None, map(self._journal.get, chosen)):
+            self._forget_parked(entry)  # the bytes are in the journal and in staging
         return self._decided(
             self._journal.note(
-                generations,
+                chosen,
                 state=State.PENDING,
                 due_at=0.0,
                 tries=0,
