@@ -297,6 +297,7 @@ class WriteBack:
 
     def resume(self) -> None:
         """Wait no longer: somebody has signed in, or the network is back."""
+        self._journal.hurry(EVERYTHING)  # each entry that failed waits on its own account, too
         self._uploader.wake()
 
     def sync(
