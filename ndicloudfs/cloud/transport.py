@@ -15,12 +15,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 from requests.adapters import HTTPAdapter
+from urllib3.poolmanager import PoolKey
 
 from ndicloudfs import __version__
 from ndicloudfs.cloud.config import CloudConfig
@@ -30,6 +31,9 @@ from ndicloudfs.cloud.redaction import silence_urls
 POOL_SIZE = 64  # connections kept per host: as many as the kernel sends requests at once
 MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest known answer (dataset detail) has 3 MB
 PARTIAL = 206  # status of an answer that is a range
+# Bytes given to a socket at once: half the processor time of 16 KiB, and 512 MiB in 1.8 s on
+# average where curl takes 1.7 s and pieces of 16 KiB 2.3 s.
+SEND = 256 * 1024
 CHUNK = 256 * 1024  # bytes asked of a socket at once
 
 
@@ -92,8 +96,17 @@ def new_http() -> requests.Session:
     session = requests.Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(POOL_SIZE, POOL_SIZE, max_retries=0, pool_block=False))
+        session.mount(scheme, _Adapter(POOL_SIZE, POOL_SIZE, max_retries=0, pool_block=False))
     return session
+
+
+class _Adapter(HTTPAdapter):
+    """Sends bodies in larger pieces than the usual 16 KiB, where urllib3 lets it choose."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if "key_blocksize" in PoolKey._fields:
+            kwargs["blocksize"] = SEND
+        super().init_poolmanager(*args, **kwargs)
 
 
 class Transport:

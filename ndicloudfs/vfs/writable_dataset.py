@@ -13,6 +13,7 @@ from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.values import DatasetRow, Json
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import Unusable, parse
+from ndicloudfs.vfs.class_documents import ClassDocuments, state_of
 from ndicloudfs.vfs.contents import Content, LocalContent, MemoryContent, copy
 from ndicloudfs.vfs.dataset import DOCUMENTS_NAME, FILES_NAME, METADATA_NAME, metadata
 from ndicloudfs.vfs.documents import UID_DIRECTORY, ClassFolders, Documents
@@ -30,7 +31,7 @@ from ndicloudfs.vfs.nodes import (
 from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
 from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
 from ndicloudfs.vfs.writable import Edits, Home, WritableFolder, refusal
-from ndicloudfs.vfs.writable_documents import ClassDocuments, WritableClass, state_of
+from ndicloudfs.vfs.writable_documents import WritableClass
 from ndicloudfs.vfs.writable_files import WritableFileClass
 from ndicloudfs.writeback import LOCAL_PREFIX
 from ndicloudfs.writeback import Entry as Pending

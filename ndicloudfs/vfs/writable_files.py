@@ -10,6 +10,7 @@ from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import parse, shown
+from ndicloudfs.vfs.class_documents import ClassDocuments, is_gone, state_of
 from ndicloudfs.vfs.contents import Content, LocalFile, StagedContent, copy
 from ndicloudfs.vfs.files import DataFile, Located
 from ndicloudfs.vfs.nodes import (
@@ -25,7 +26,6 @@ from ndicloudfs.vfs.nodes import (
 from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
 from ndicloudfs.vfs.sessions import Editable, Session
 from ndicloudfs.vfs.writable import WritableFolder, refusal
-from ndicloudfs.vfs.writable_documents import ClassDocuments, is_gone, state_of
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
 from ndicloudfs.writeback import Place

@@ -9,7 +9,7 @@ from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.errors import JournalInUse, WriteBackError
 from ndicloudfs.writeback.fingerprints import fingerprint
 from ndicloudfs.writeback.ids import new_ndi_id
-from ndicloudfs.writeback.journal import LOCAL_PREFIX
+from ndicloudfs.writeback.ledger import LOCAL_PREFIX
 from ndicloudfs.writeback.settings import Limits, Timing
 from ndicloudfs.writeback.staging import Draft
 from ndicloudfs.writeback.uploader import Remaining

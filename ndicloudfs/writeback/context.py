@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ndicloudfs.cloud import NdiCloud
-from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.cloud.errors import CloudError, NotSignedIn, WrongCredentials
 from ndicloudfs.cloud.values import Document
 from ndicloudfs.writeback.entries import Entry, Kind, State
 from ndicloudfs.writeback.journal import Journal
@@ -21,6 +21,10 @@ from ndicloudfs.writeback.settings import Limits, Timing
 from ndicloudfs.writeback.staging import Staging
 
 log = logging.getLogger(__name__)
+
+
+# How often something may be denied before it counts as refused for good.
+MOST_REFUSALS = 4
 
 
 class Arrivals(Protocol):
@@ -65,9 +69,16 @@ class Context:
         """It failed, and trying again may help: not before a while has passed."""
         if self.stopping.is_set():
             return  # it was broken off
-        self.line.failed(error)
+        wanted = list(entries)
+        if error.retryable or isinstance(error, (NotSignedIn, WrongCredentials)):
+            self.line.failed(error)
+        else:
+            for entry in wanted:
+                if entry.tries >= MOST_REFUSALS:
+                    self.reject(entry, str(error))
+            wanted = [entry for entry in wanted if entry.tries < MOST_REFUSALS]
         log.info("not sent yet, to be tried again: %s", error)
-        self._put_off(list(entries), str(error))
+        self._put_off(wanted, str(error))
 
     def not_seen(self, entries: Iterable[Entry]) -> None:
         """It was sent and the server does not show it within its patience: once more, later."""

@@ -7,11 +7,10 @@ import logging
 from dataclasses import replace
 from functools import partial
 
-from ndicloudfs.cloud.errors import CloudError, NotFound
+from ndicloudfs.cloud.errors import CloudError, NotFound, Refused
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import Entry, Kind
-from ndicloudfs.writeback.sending import FOR_GOOD
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ class DatasetSender:
             else:
                 self._delete(entry)
         except CloudError as error:
-            if isinstance(error, FOR_GOOD):
+            if isinstance(error, Refused):
                 self._context.reject(entry, str(error))
             else:
                 self._context.later([entry], error)

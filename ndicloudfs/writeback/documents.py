@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from ndicloudfs.cloud.errors import CloudError, NotFound
+from ndicloudfs.cloud.errors import CloudError, Refused
 from ndicloudfs.cloud.values import UNKNOWN_CLASS, Document, Summary
 from ndicloudfs.writeback import lookup
 from ndicloudfs.writeback.context import Context
@@ -20,7 +20,7 @@ from ndicloudfs.writeback.edits import EditSender
 from ndicloudfs.writeback.entries import Entry, Kind
 from ndicloudfs.writeback.fingerprints import fingerprint, parse
 from ndicloudfs.writeback.removals import RemovalSender
-from ndicloudfs.writeback.sending import FOR_GOOD, NOT_SENT, all_entries, in_parallel, mark_sent
+from ndicloudfs.writeback.sending import NOT_SENT, all_entries, in_parallel, mark_sent
 from ndicloudfs.writeback.work import Work, grouped
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ class DocumentSender:
                     unclear.append(work)  # an earlier copy may still come
                 else:
                     answered[outcome] = work
-            elif isinstance(outcome, FOR_GOOD) and not isinstance(outcome, NotFound):
+            elif isinstance(outcome, Refused):
                 context.reject(work.one, str(outcome))
             elif outcome.retryable and outcome.status != 429:
                 context.line.failed(outcome)

@@ -10,13 +10,13 @@ import logging
 from functools import partial
 
 from ndicloudfs.cloud import NdiCloud
-from ndicloudfs.cloud.errors import CloudError, NotFound
+from ndicloudfs.cloud.errors import CloudError, Refused
 from ndicloudfs.cloud.values import Document
 from ndicloudfs.writeback import lookup
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import ANYTHING, Entry, Kind, State
 from ndicloudfs.writeback.fingerprints import fingerprint
-from ndicloudfs.writeback.sending import FOR_GOOD, in_parallel, mark_sent
+from ndicloudfs.writeback.sending import in_parallel, mark_sent
 from ndicloudfs.writeback.work import Work
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class EditSender:
 
         for work, outcome in in_parallel(context, missing, call):
             if isinstance(outcome, CloudError):
-                if isinstance(outcome, FOR_GOOD) and not isinstance(outcome, NotFound):
+                if isinstance(outcome, Refused):
                     for entry in work.entries:
                         context.reject(entry, str(outcome))
                     continue

@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing, UrlExpired
+from ndicloudfs.cloud.errors import CloudError, NotFound, ObjectMissing, Refused, UrlExpired
 from ndicloudfs.cloud.values import FileEntry
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import Entry
-from ndicloudfs.writeback.sending import FOR_GOOD, NOT_SENT
+from ndicloudfs.writeback.sending import NOT_SENT
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ class FileSender:
             elif entries:
                 self._send_zip(entries)
         except CloudError as error:
-            if isinstance(error, FOR_GOOD) and len(entries) == 1:
+            self._context.journal.note([entry.generation for entry in entries], job="")
+            if isinstance(error, Refused) and len(entries) == 1:
                 self._context.reject(entries[0], str(error))
             else:
                 self._context.later(entries, error)

@@ -8,26 +8,24 @@ no trace. An entry is named by its generation; the result of one that is gone co
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from ndicloudfs.writeback import rows
-from ndicloudfs.writeback.database import Database
-from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, Scope, State
-from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
+from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place
+from ndicloudfs.writeback.ledger import FILES, Ledger, of_document, replace_dataset
+from ndicloudfs.writeback.rows import change, entry_of, insert, remove
 
 Result = TypeVar("Result")
 
-_FILES = (Kind.ATTACHMENT, Kind.DETACHMENT)
-LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
 # Names of documents that were made here go on resolving for so long (s) at least.
 ALIASES_KEPT = 90 * 86_400.0
 
 
-class Journal:
+class Journal(Ledger):
     """The entries of one account on one host. Used by any thread of the process that owns it.
 
     ``unneeded`` is called with the uid of a staged object that no entry needs any more; ``clock``
@@ -37,26 +35,15 @@ class Journal:
     def __init__(
         self, path: Path, unneeded: Callable[[str], None], clock: Callable[[], float]
     ) -> None:
+        super().__init__(path)
         self._unneeded = unneeded
-        self._database = Database(path, rows.SCHEMA, rows.SCHEMA_VERSION)
         self._clock = clock
-        self._lock = threading.Lock()
-        with self._database.read() as connection:
-            # Few: found by steps from one to the next, however long the queue is.
-            self._datasets = set(_distinct(connection, "entries", "dataset_id"))
-            self._datasets.update(_distinct(connection, "classes", "dataset_id"))
-            self._made_datasets: dict[str, str] = {
-                row[0]: row[1] for row in connection.execute("SELECT * FROM datasets").fetchall()
-            }
-        self._database.write(
-            lambda connection: connection.execute(
-                "DELETE FROM made WHERE made_at < ?", (clock() - ALIASES_KEPT,)
+        with suppress(OSError):  # a disk that is full has no room for a clean-up either
+            self._database.write(
+                lambda connection: connection.execute(
+                    "DELETE FROM made WHERE made_at < ?", (clock() - ALIASES_KEPT,)
+                )
             )
-        )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
     # -- commits: each returns after it is on the disk ------------------------------------------
 
@@ -98,7 +85,7 @@ class Journal:
         def work(connection: sqlite3.Connection) -> tuple[Entry, list[str]]:
             here = self._here(connection, place)
             entry = self._new(here, Kind.DELETION)
-            files = self._pending(connection, here, *_FILES)
+            files = self._pending(connection, here, *FILES)
             remove(connection, [old.generation for old in files])
             entry = replace(entry, expected=(base or ANYTHING,))
             needed = True
@@ -229,216 +216,6 @@ class Journal:
             )
         )
 
-    # -- the overlay: cheap where nothing is pending ---------------------------------------------
-
-    def dataset(self, dataset_id: str) -> str:
-        """The id of a dataset on the server, for one that was made here and had another."""
-        return self._made_datasets.get(dataset_id, dataset_id)
-
-    def pending_in(self, dataset_id: str) -> bool:
-        """Whether there is anything about a dataset; asks nobody."""
-        return dataset_id in self._datasets or self.dataset(dataset_id) in self._datasets
-
-    def documents(self, dataset_id: str, class_name: str) -> list[Entry]:
-        """The newest entry (body or deletion) of each document of a class that has one."""
-        if not self.pending_in(dataset_id):
-            return []
-        found = self._select(
-            "dataset_id = ? AND class_name = ? AND kind IN ('document', 'deletion')",
-            (self.dataset(dataset_id), class_name),
-        )
-        newest: dict[str, list[Entry]] = {}
-        for entry in found:
-            others = newest.get(entry.ndi_id, [])
-            newest[entry.ndi_id] = [one for one in others if not one.same_document(entry)]
-            newest[entry.ndi_id].append(entry)
-        return [entry for entries in newest.values() for entry in entries]
-
-    def document(self, place: Place) -> Entry | None:
-        """The newest entry (body or deletion) of a document."""
-        if not self.pending_in(place.dataset_id):
-            return None
-        with self._database.read() as connection:
-            here = replace_dataset(place, self.dataset(place.dataset_id))
-            found = [one for one in _of_document(connection, here) if one.kind not in _FILES]
-        return found[-1] if found else None
-
-    def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
-        """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
-        if not self.pending_in(dataset_id):
-            return None
-        here = self.dataset(dataset_id)
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT * FROM (SELECT * FROM entries WHERE dataset_id = ? AND class_name = ?"
-                " AND name = ? UNION ALL SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ?"
-                " AND class_name = ?) WHERE kind IN ('document', 'deletion')"
-                " ORDER BY generation DESC LIMIT 1",
-                (here, class_name, name, here, name, class_name),
-            ).fetchone()
-        return None if row is None else entry_of(row)
-
-    def classes(self, dataset_id: str) -> set[str]:
-        """The classes that somebody made a folder of, or wrote a document of."""
-        if not self.pending_in(dataset_id):
-            return set()
-        with self._database.read() as connection:
-            here = self.dataset(dataset_id)
-            found = connection.execute(
-                "SELECT class_name FROM classes WHERE dataset_id = ? UNION"
-                " SELECT class_name FROM entries WHERE dataset_id = ? AND kind = 'document'",
-                (here, here),
-            ).fetchall()
-        return {row[0] for row in found}
-
-    def files(self, place: Place) -> list[Entry]:
-        """The attachments and detachments of a document, in order."""
-        if not self.pending_in(place.dataset_id):
-            return []
-        with self._database.read() as connection:
-            here = replace_dataset(place, self.dataset(place.dataset_id))
-            return [entry for entry in _of_document(connection, here) if entry.kind in _FILES]
-
-    def of_uid(self, uid: str) -> list[Entry]:
-        """The entries about an object."""
-        return self._select("uid = ? AND uid != ''", (uid,))
-
-    def body(self, generation: int) -> bytes | None:
-        """The body of an entry, None where it has none or is gone."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT data FROM bodies WHERE generation = ?", (generation,)
-            ).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def bodies(self, generations: Sequence[int]) -> dict[int, bytes]:
-        """The bodies of many entries."""
-        found: dict[int, bytes] = {}
-        with self._database.read() as connection:
-            for start in range(0, len(generations), 500):
-                part = generations[start : start + 500]
-                marks = ",".join("?" * len(part))
-                rows_ = connection.execute(
-                    f"SELECT generation, data FROM bodies WHERE generation IN ({marks})", part
-                )
-                found.update({row[0]: bytes(row[1]) for row in rows_.fetchall()})
-        return found
-
-    def get(self, generation: int) -> Entry | None:
-        """The entry of a generation, if it is still there."""
-        found = self._select("generation = ?", (generation,))
-        return found[0] if found else None
-
-    def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
-        """Ndi id and cloud id of the document that was written here under ``name``."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT ndi_id, document_id FROM made WHERE dataset_id = ? AND class_name = ?"
-                " AND name = ? ORDER BY made_at DESC",
-                (self.dataset(dataset_id), class_name, name),
-            ).fetchone()
-        return None if row is None else (row[0], row[1])
-
-    # -- the queue -------------------------------------------------------------------------------
-
-    def all(self, scope: Scope) -> list[Entry]:
-        """The queue, in order."""
-        return self._select(*self._within(scope))
-
-    def about_datasets(self) -> list[Entry]:
-        """The entries about datasets themselves, in order."""
-        return self._select(f"kind IN {rows.ABOUT_DATASETS}", ())
-
-    def wants(self, uid: str) -> bool:
-        """Whether an entry needs the staged object ``uid``."""
-        return any(entry.staged for entry in self.of_uid(uid))
-
-    def parked(self, state: State) -> list[Entry]:
-        """The entries that wait for a decision."""
-        return self._select("state = ?", (state.value,))
-
-    def totals(self) -> dict[State, int]:
-        """How many entries there are of each state."""
-        with self._database.read() as connection:
-            counted = connection.execute(
-                "SELECT CASE WHEN state = 'pending' AND sent_at IS NOT NULL THEN 'uploading'"
-                " ELSE state END, count(*) FROM entries GROUP BY 1"
-            ).fetchall()
-        return {State(row[0]): row[1] for row in counted}
-
-    def oldest(self) -> float | None:
-        """When the entry that has waited longest was queued (epoch s); None without entries."""
-        with self._database.read() as connection:
-            row = connection.execute("SELECT min(queued_at) FROM entries").fetchone()
-        return None if row[0] is None else float(row[0])
-
-    def ready_files(self, now: float, most: int) -> list[Entry]:
-        """The oldest files whose bytes are to be sent."""
-        return self._select(
-            f"state = 'pending' AND due_at <= ? AND {rows.BYTES_TO_SEND}"
-            f" AND dataset_id NOT LIKE '{LOCAL_PREFIX}%'",
-            (now,),
-            f"LIMIT {most}",
-        )
-
-    def ready_documents(self, dataset_id: str, now: float, most: int) -> list[Entry]:
-        """The oldest entries of the documents of a dataset for which nothing is to be waited."""
-        return self._select(
-            "dataset_id = ? AND state = 'pending' AND due_at <= ?"
-            " AND kind IN ('document', 'deletion', 'attachment', 'detachment') AND NOT EXISTS"
-            " (SELECT 1 FROM entries AS other WHERE other.dataset_id = entries.dataset_id"
-            " AND other.ndi_id = entries.ndi_id AND other.state = 'pending'"
-            " AND (other.due_at > ? OR (other.staged = 1 AND other.arrived = 0)))",
-            (dataset_id, now, now),
-            f"LIMIT {most}",
-        )
-
-    def next_due(self, now: float) -> float | None:
-        """When the next entry is due that is not due yet."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT min(due_at) FROM entries WHERE state = 'pending' AND due_at > ?", (now,)
-            ).fetchone()
-        due: float | None = row[0]
-        return due
-
-    def waiting_datasets(self) -> set[str]:
-        """The datasets with anything in the journal; asks nobody."""
-        with self._lock:
-            return set(self._datasets)
-
-    def left(self, scope: Scope) -> tuple[int, int]:
-        """How many entries are still to be done, and their bytes."""
-        where, values = self._within(scope)
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT count(*), coalesce(sum(size), 0) FROM entries"
-                f" WHERE state = 'pending' AND {where}",
-                values,
-            ).fetchone()
-        return row[0], row[1]
-
-    def hopeless(self, scope: Scope, tries: int) -> bool:
-        """Whether everything that is left has failed ``tries`` times in a row."""
-        where, values = self._within(scope)
-        with self._database.read() as connection:
-            row = connection.execute(
-                f"SELECT 1 FROM entries WHERE state = 'pending' AND tries < ? AND {where} LIMIT 1",
-                (tries, *values),
-            ).fetchone()
-        return row is None
-
-    def hurry(self, scope: Scope) -> None:
-        """Let nothing wait because it has failed before."""
-        where, values = self._within(scope)
-        self._database.write(
-            lambda connection: connection.execute(
-                "UPDATE entries SET due_at = 0, tries = 0"
-                f" WHERE state = 'pending' AND (due_at > 0 OR tries > 0) AND {where}",
-                values,
-            )
-        )
-
     # -- what the uploader notes -------------------------------------------------------------------
 
     def note(self, generations: Iterable[int], **values: object) -> int:
@@ -469,7 +246,7 @@ class Journal:
             there = rows.still_there(connection, everything)
             over: list[int] = []
             for entries, document_id in works:
-                main = next((one for one in entries if one.kind not in _FILES), None)
+                main = next((one for one in entries if one.kind not in FILES), None)
                 if main is None or main.generation in there:
                     over += [entry.generation for entry in entries]
                 if main is not None:
@@ -541,7 +318,7 @@ class Journal:
             self._forget_dataset(dataset_id)
         return dropped
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------
 
     def _let_go(self, uids: Iterable[str]) -> None:
         for uid in uids:
@@ -576,7 +353,7 @@ class Journal:
         """The entries of a document that are not parked, in order."""
         return [
             entry
-            for entry in _of_document(connection, place)
+            for entry in of_document(connection, place)
             if entry.kind in kinds and entry.state not in PARKED
         ]
 
@@ -588,59 +365,8 @@ class Journal:
                 self._datasets.add(entry.dataset_id)
         return result
 
-    def _select(self, where: str, values: tuple[object, ...], limit: str = "") -> list[Entry]:
-        with self._database.read() as connection:
-            return entries_of(
-                connection.execute(
-                    f"SELECT * FROM entries WHERE {where} ORDER BY generation {limit}", values
-                ).fetchall()
-            )
-
-    def _within(self, scope: Scope) -> tuple[str, tuple[str, ...]]:
-        values = {
-            "dataset_id": scope.dataset_id and self.dataset(scope.dataset_id),
-            "class_name": scope.class_name,
-            "ndi_id": scope.ndi_id,
-        }
-        chosen = {name: value for name, value in values.items() if value}
-        where = " AND ".join(f"{name} = ?" for name in chosen) or "1"
-        return where, tuple(chosen.values())
-
-    def _forget_dataset(self, dataset_id: str) -> None:
-        """Note where nothing is pending any more."""
-        with self._lock, self._database.read() as connection:
-            for table in ("entries", "classes"):
-                left = connection.execute(
-                    f"SELECT 1 FROM {table} WHERE dataset_id = ? LIMIT 1", (dataset_id,)
-                ).fetchone()
-                if left is not None:
-                    return
-            self._datasets.discard(dataset_id)
-
 
 def _deletion_sent(entry: Entry) -> bool:
     """Whether the server may have deleted the document already."""
     sent = entry.sent_at is not None
     return entry.kind is Kind.DELETION and bool(entry.document_id) and sent
-
-
-def replace_dataset(place: Place, dataset_id: str) -> Place:
-    """The same document in the dataset ``dataset_id``."""
-    return place if place.dataset_id == dataset_id else replace(place, dataset_id=dataset_id)
-
-
-def _of_document(connection: sqlite3.Connection, place: Place) -> list[Entry]:
-    found = connection.execute(
-        "SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ? ORDER BY generation",
-        (place.dataset_id, place.ndi_id),
-    ).fetchall()
-    return [entry for entry in entries_of(found) if entry.same_document(place)]
-
-
-def _distinct(connection: sqlite3.Connection, table: str, column: str) -> list[str]:
-    found = connection.execute(
-        f"WITH RECURSIVE step(value) AS (SELECT min({column}) FROM {table} UNION ALL"
-        f" SELECT (SELECT min({column}) FROM {table} WHERE {column} > value) FROM step"
-        " WHERE value IS NOT NULL) SELECT value FROM step WHERE value IS NOT NULL"
-    ).fetchall()
-    return [row[0] for row in found]

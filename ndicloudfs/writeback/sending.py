@@ -10,10 +10,9 @@ from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.entries import Entry
 from ndicloudfs.writeback.work import Work
 
-# What the server says to this very request, and will say again: it had no effect.
-FOR_GOOD = (Refused, PermissionDenied, NotFound)
-# What the object store says where it has not taken what was sent.
-NOT_SENT = (*FOR_GOOD, UrlExpired)
+# What had no effect for certain. A refusal comes again; a lack of rights may be a token that has
+# just expired (section 2.2), and a lack of a dataset a read that lags behind (1.1).
+NOT_SENT = (Refused, PermissionDenied, NotFound, UrlExpired)
 
 
 def mark_sent(context: Context, works: list[Work]) -> list[Work]:

@@ -20,14 +20,14 @@ from ndicloudfs.cloud.errors import CloudError, ServerFault
 from ndicloudfs.writeback.context import Context
 from ndicloudfs.writeback.datasets import DatasetSender
 from ndicloudfs.writeback.documents import DocumentSender
-from ndicloudfs.writeback.entries import Entry, Scope, State
+from ndicloudfs.writeback.entries import Entry, Kind, Scope, State
 from ndicloudfs.writeback.files import FileSender
-from ndicloudfs.writeback.journal import LOCAL_PREFIX
+from ndicloudfs.writeback.ledger import LOCAL_PREFIX
 
 log = logging.getLogger(__name__)
 
 _BATCHES = 4  # datasets whose documents are sent at the same time
-_MOST_ENTRIES = 20_000  # looked at for one batch
+_MOST_ENTRIES = 5_000  # of one batch: their bodies are in memory, about 10 KB each
 _MOST_FILES = 4_000
 _LONGEST_SLEEP = 60.0  # s
 _TRIES = 3  # failures in a row of all that is left, after which who waits is told
@@ -269,8 +269,8 @@ class Uploader:
             with self._lock:
                 self._due.discard(dataset_id)
             if not context.stopping.is_set() and context.line.pause_left() == 0:
-                entries = context.journal.ready_documents(
-                    dataset_id, context.clock(), _MOST_ENTRIES
+                entries = self._bounded(
+                    context.journal.ready_documents(dataset_id, context.clock(), _MOST_ENTRIES)
                 )
                 if entries:
                     more = True
@@ -286,6 +286,15 @@ class Uploader:
                     self._due.add(dataset_id)
                 self._changed.notify_all()
             self._woken.set()
+
+    def _bounded(self, entries: list[Entry]) -> list[Entry]:
+        """The first entries whose bodies may be in memory together; one at least."""
+        size = 0
+        for number, entry in enumerate(entries):
+            size += entry.size if entry.kind is Kind.DOCUMENT else 0
+            if number and size > self._context.limits.zip_documents_size:
+                return entries[:number]
+        return entries
 
     # -- what is under way -------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ from ndicloudfs.writeback.context import Arrivals, Context, parked_name
 from ndicloudfs.writeback.edits import over_theirs
 from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.ids import new_ndi_id
-from ndicloudfs.writeback.journal import LOCAL_PREFIX, Journal
+from ndicloudfs.writeback.journal import Journal
+from ndicloudfs.writeback.ledger import LOCAL_PREFIX
 from ndicloudfs.writeback.line import Line
 from ndicloudfs.writeback.ownership import Ownership
 from ndicloudfs.writeback.parking import Parked, Parking

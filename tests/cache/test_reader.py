@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.fetching import AHEAD_LIMIT, MIB
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.reader import ObjectReader
+from ndicloudfs.cloud.errors import CloudError
 from tests.cache.test_objects import OBJECTS, Clock, Lab, open_cache
 from tests.sandbox.raw import login, upload
 from tests.support.sandbox import Sandbox
@@ -161,3 +163,38 @@ def test_every_byte_equals_the_source_whatever_is_read_and_whatever_fails(
             assert reader.read(offset, length) == SOURCE[offset : offset + length]
         reader.close()
     lab.sandbox.clear_faults()
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(reads, faults, st.sampled_from([1, 3, 8]), st.booleans())
+def test_two_mounts_on_one_cache_never_show_a_wrong_byte(
+    lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    places: list[tuple[int, int]],
+    fault: str,
+    count: int,
+    expire: bool,
+) -> None:
+    lab.sandbox.clear_faults()
+    folder = tmp_path_factory.mktemp("shared")
+    with (
+        open_cache(lab.sandbox, folder, lab.clock) as first,
+        open_cache(lab.sandbox, folder, lab.clock) as second,
+    ):
+        readers = [cache.objects.open(lab.dataset, "source") for cache in (first, second)]
+        if expire:
+            lab.sandbox.expire(urls=True)
+        if fault:
+            options = {"status": 503} if fault == "status" else {"bytes": 1000}
+            lab.sandbox.fault(OBJECTS, fault, skip=1, count=count, **options)
+        for number, (offset, length) in enumerate(places):
+            with suppress(CloudError):  # an error is allowed, another byte is not
+                data = readers[number % 2].read(offset, length)
+                assert data == SOURCE[offset : offset + length]
+        lab.sandbox.clear_faults()
+        for reader in readers:
+            reader.close()

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ndicloudfs.mount.mountpoint import mounted_at
-from tests.mount.test_bad_mounts import serving
-from tests.support.mounting import Machine, account_of, machine, need_fuse
+from tests.support.mounting import Machine, account_of, machine, need_fuse, serving
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
 

@@ -16,8 +16,7 @@ import pytest
 import requests
 
 from ndicloudfs.cli.status import size
-from tests.mount.test_bad_mounts import serving
-from tests.support.mounting import Machine, account_of, machine, need_fuse
+from tests.support.mounting import Machine, account_of, machine, need_fuse, serving
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
 

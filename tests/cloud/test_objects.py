@@ -17,6 +17,7 @@ from ndicloudfs.cloud.errors import (
     Unreachable,
     UrlExpired,
 )
+from ndicloudfs.cloud.transport import SEND
 from tests.cloud.local_server import FakeTime, LocalServer, Received, Reply, client
 
 DATA = bytes(range(256)) * 1024  # 256 KiB
@@ -184,17 +185,18 @@ def test_an_empty_range_is_a_mistake_of_the_caller(
 def test_an_object_is_written_with_its_length(server: LocalServer) -> None:
     server.plays(Reply())
     told: list[int] = []
+    data = DATA * (3 * SEND // len(DATA))
     cloud = client(server.origin, token="t")
     cloud.objects.put(
-        f"{server.origin}/o?sig=1", io.BytesIO(DATA + b"more"), len(DATA), progress=told.append
+        f"{server.origin}/o?sig=1", io.BytesIO(data + b"more"), len(data), progress=told.append
     )
     (received,) = server.received
-    assert (received.method, received.body) == ("PUT", DATA)
-    assert received.headers["Content-Length"] == str(len(DATA))
+    assert (received.method, received.body) == ("PUT", data)
+    assert received.headers["Content-Length"] == str(len(data))
     assert received.headers["Content-Type"] == "application/octet-stream"
     assert "Authorization" not in received.headers
     assert "Transfer-Encoding" not in received.headers
-    assert sum(told) == len(DATA)
+    assert sum(told) == len(data)
     assert len(told) > 1
 
 

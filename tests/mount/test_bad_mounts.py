@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ndicloudfs.mount.mountpoint import mounted_at, mounts
-from tests.support.mounting import Machine, account_of, machine, need_fuse
+from tests.support.mounting import Machine, account_of, machine, need_fuse, serving
 from tests.support.sandbox import Sandbox
 from tests.support.system import tiny_disk, until
 
@@ -34,20 +34,6 @@ def user(server: Sandbox, tmp_path: Path) -> Iterator[Machine]:
         (made.home / "ndi").mkdir()
         yield made
         assert serving(made.home / "ndi") == []
-
-
-def serving(target: Path) -> list[int]:
-    """The processes that serve, or want to serve, a mount at ``target``."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:  # it has ended
-                continue
-            if b"--foreground" in words and os.fsencode(target) in words:
-                found.append(int(process.name))
-    return found
 
 
 def listed(folder: Path) -> list[str]:

@@ -131,3 +131,17 @@ def tool(*command: str | Path, cwd: Path | None = None) -> str:
     )
     assert result.returncode == 0, f"{command}: {result.stderr}"
     return result.stdout
+
+
+def serving(target: Path) -> list[int]:
+    """The processes that serve, or want to serve, a mount at ``target``."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:  # it has ended
+                continue
+            if b"--foreground" in words and os.fsencode(target) in words:
+                found.append(int(process.name))
+    return found

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,8 @@ def test_a_write_back_that_does_not_look_is_noticed(
     def without_looking(self: DocumentSender, dataset_id: str, works: list[Work]) -> list[Work]:
         new = [work for work in works if work.one.is_new and not work.deletes]
         self._read(new)
+        for work in new:  # nor remember, or it would find the doubles afterwards
+            work.main = replace(work.one, sends=0, sent_at=None)
         return new + looking(self, dataset_id, [work for work in works if work not in new])
 
     sandbox.set(document_import=1.0)

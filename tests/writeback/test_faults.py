@@ -290,3 +290,22 @@ def test_a_process_that_stops_leaves_the_queue_to_the_next(lab: Lab) -> None:
     lab.sync()
     lab.sandbox.idle()
     assert set(lab.documents()) == {where.ndi_id for where in places}
+
+
+def test_a_dataset_that_is_gone_parks_what_was_written_to_it(lab: Lab) -> None:
+    lab.cloud.datasets.delete(lab.dataset_id, "now")
+    lab.sandbox.idle()
+    where = lab.place()
+    lab.write(where, text="homeless")
+    until(lambda: [entry.state for entry in lab.back.queue()] == [State.REJECTED])
+    (kept,) = lab.back.rejected()
+    assert json.loads(kept.path.read_bytes()) == body_of(where, text="homeless")
+    assert lab.back.outage is None
+
+
+def test_rights_that_are_lacking_for_a_moment_are_no_refusal(lab: Lab) -> None:
+    lab.sandbox.fault(ADD, "status", status=403)
+    where = lab.place()
+    lab.write(where)
+    insist(lab)
+    assert set(lab.documents()) == {where.ndi_id}
