@@ -33,6 +33,8 @@ class FileSystem:
         """``edits``: how what is written is kept; None: nothing can be written."""
         self._cache = cache
         self._edits = edits
+        if edits is not None:
+            cache.changes.listen(edits.note)
         mounted_ns = time.time_ns()
         writeback = None if edits is None else edits.writeback
         self.status = Status(cache, errors, writeback, mounted_ns)

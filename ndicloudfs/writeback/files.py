@@ -48,6 +48,8 @@ class FileSender:
                 self._send_one(entries[0])
             elif entries:
                 self._send_zip(entries)
+        except FileNotFoundError:  # replaced or removed meanwhile
+            self._with_bytes(entries)
         except CloudError as error:
             self._context.journal.note([entry.generation for entry in entries], job="")
             if isinstance(error, Refused) and len(entries) == 1:
@@ -200,6 +202,8 @@ class FileSender:
         context = self._context
         for entry in entries:
             path = self._path(entry)
+            if not path.exists():
+                continue  # replaced or removed while it was sent
             stored = partial(context.arrivals.file_stored, entry.dataset_id, entry.uid, entry.size)
             context.tell(partial(stored, path))
         context.journal.note(

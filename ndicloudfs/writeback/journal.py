@@ -60,6 +60,7 @@ class Journal(Ledger):
             for old in self._pending(connection, here, Kind.DELETION, Kind.DOCUMENT):
                 if _deletion_sent(old):  # the old one is going: this is another one
                     entry = replace(entry, document_id="", expected=(), is_new=True)
+                    self._take_along(connection, here, old.generation)
                     continue
                 remove(connection, [old.generation])
                 entry = replace(
@@ -76,16 +77,20 @@ class Journal(Ledger):
 
         return self._commit(work)
 
-    def put_deletion(self, place: Place, base: str) -> Entry:
+    def put_deletion(self, place: Place, base: str, *, aside: bool = False) -> Entry:
         """The document is to go, if it is still ``base`` (``""``: whatever it is).
 
-        One that was never sent just goes from the journal.
+        One that was never sent just goes from the journal. ``aside``: an editor is about to write
+        it anew; what is pending about its files waits for that, and goes with the document only.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[Entry, list[str]]:
             here = self._here(connection, place)
             entry = self._new(here, Kind.DELETION)
             files = self._pending(connection, here, *FILES)
+            waiting = aside and bool(files)
+            if aside:
+                files = []
             remove(connection, [old.generation for old in files])
             entry = replace(entry, expected=(base or ANYTHING,))
             needed = True
@@ -94,7 +99,7 @@ class Journal(Ledger):
                     needed = False  # unless something was made after it
                     continue
                 remove(connection, [old.generation])
-                needed = not old.is_new or old.sends > 0
+                needed = not old.is_new or old.sends > 0 or waiting
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
@@ -241,19 +246,25 @@ class Journal(Ledger):
         """
         works = list(done)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> list[str]:
             everything = [entry.generation for entries, _ in works for entry in entries]
             there = rows.still_there(connection, everything)
             over: list[int] = []
+            unneeded: list[str] = []
             for entries, document_id in works:
                 main = next((one for one in entries if one.kind not in FILES), None)
                 if main is None or main.generation in there:
                     over += [entry.generation for entry in entries]
+                    if main is not None and main.kind is Kind.DELETION:
+                        files = self._files_before(connection, main, main.generation)
+                        over += [file.generation for file in files]
+                        unneeded += [file.uid for file in files if file.staged]
                 if main is not None:
                     self._settle(connection, main, document_id)
             remove(connection, over)
+            return unneeded
 
-        self._database.write(work)
+        self._let_go(self._database.write(work))
         for dataset_id in {entry.dataset_id for entries, _ in works for entry in entries}:
             self._forget_dataset(dataset_id)
 
@@ -319,6 +330,19 @@ class Journal(Ledger):
         return dropped
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _take_along(self, connection: sqlite3.Connection, place: Place, generation: int) -> None:
+        """What was pending of files before a document was moved aside is about the new one."""
+        files = self._files_before(connection, place, generation)
+        remove(connection, [file.generation for file in files])
+        for file in files:
+            insert(connection, replace(file, document_id=""))
+
+    def _files_before(
+        self, connection: sqlite3.Connection, place: Place, generation: int
+    ) -> list[Entry]:
+        files = self._pending(connection, place, *FILES)
+        return [file for file in files if file.generation < generation]
 
     def _let_go(self, uids: Iterable[str]) -> None:
         for uid in uids:

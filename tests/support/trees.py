@@ -124,7 +124,7 @@ class MountedTree:
         (self._root / path).rmdir()
 
     def names(self, path: str) -> list[str]:
-        return sorted(os.listdir(self._root / path))
+        return sorted(item.name for item in (self._root / path).iterdir())
 
     def size(self, path: str) -> int:
         return (self._root / path).stat().st_size
