@@ -18,6 +18,7 @@ from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import NotSignedIn, WrongCredentials
 from ndicloudfs.cloud.profiles import Profile, SignedIn
 from ndicloudfs.cloud.values import Organization, User
+from ndicloudfs.writeback.waiting import waiting
 
 _TRIES = 3  # at typing a password
 _SIGN_OUT_SECONDS = 5.0  # what telling the server may take; the sign-in is forgotten anyway
@@ -113,6 +114,8 @@ def logout(**given: Any) -> None:
         profile.forget()
         who = f"{stored.email} at {CloudConfig(stored.url).host}" if stored else profile.name
         click.echo(f"Signed out {who}; token and password are forgotten.")
+        if stored is not None:
+            _say_what_waits(stored)
     for name in CREDENTIALS:
         if os.environ.get(name):
             click.echo(f"{name} is still set; unset it to be signed out.", err=True)
@@ -171,6 +174,17 @@ def life(end: float | None, *, lasting: bool) -> str:
         return "its token has expired"
     clock = time.strftime("%H:%M", time.localtime(end))
     return f"its token ends at {clock}, in {max(1, round(left / 60))} min"
+
+
+def _say_what_waits(stored: SignedIn) -> None:
+    host = CloudConfig(stored.url).host
+    left = waiting(settings.state_folder(), host, stored.email)
+    if left:
+        click.echo(
+            f"{left} changes of this account are not on the server yet; they stay on this machine "
+            "and are sent when it is signed in and mounted again.",
+            err=True,
+        )
 
 
 def _sign_in(config: CloudConfig, on_terminal: bool) -> tuple[str, User, SignedIn]:

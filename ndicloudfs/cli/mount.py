@@ -22,6 +22,7 @@ from ndicloudfs.cli.who import Who, who_asks
 from ndicloudfs.mount import mountpoint as points
 from ndicloudfs.mount import server
 from ndicloudfs.mount.commands import CommandFailed, Place
+from ndicloudfs.mount.control import Misused
 
 log = logging.getLogger(__name__)
 
@@ -188,8 +189,9 @@ def umount(mountpoint: str, now: bool, lazy: bool) -> None:
     """
     target = points.absolute(mountpoint)
     points.check_ours(target)
-    # Whoever does not answer has died or belongs to somebody else; what is queued is safe anyway.
-    with contextlib.suppress(CommandFailed):
+    # Whoever does not answer has died, belongs to somebody else, or is of an older version; what
+    # is queued is safe anyway.
+    with contextlib.suppress(CommandFailed, Misused):
         _prepare(Place(target, ""), now=now or lazy)
     points.unmount(target, lazy=lazy)
 

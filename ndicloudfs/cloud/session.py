@@ -21,6 +21,7 @@ from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, TimedOut, UrlExpired
 from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Answer, Request, Transport
+from ndicloudfs.cloud.values import as_object, as_text
 
 MAX_RETRIES = 3
 FIRST_PAUSE = 0.25  # s
@@ -113,9 +114,12 @@ class Session:
             body=body,
         )
 
+        # A password out of the keychain is in the call alone.
+        secret = as_text(as_object(call.body).get("password"))
+
         def attempt() -> T:
             answer = self.exchange(request, call.template, deadline)
-            error = failure(request, answer, self._clock(), (self._config.password, token))
+            error = failure(request, answer, self._clock(), (self._config.password, token, secret))
             if error is not None:
                 raise error
             try:

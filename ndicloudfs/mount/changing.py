@@ -32,15 +32,25 @@ class ChangingOperations(Operations):
         """Write into an open file."""
         with self._failures(path or ""):
             self._fs.write(fi.fh, data, offset)
+        if path is not None:
+            self._told.forget(path)  # what the kernel knows of its size does not count any more
         return len(data)
 
     def flush(self, path: str | None, fi: Any) -> int:
         """Somebody closes a file: what was written is safe when this returns."""
         with self._failures(path or ""):
             other = self._fs.flush(fi.fh)
-        if other and path is not None:
-            self._invalidation.drop(path)  # the kernel knows the size of what was written
+        if other and path is not None and self._is_believed(path, fi.fh):
+            self._invalidation.drop(path)
         return 0
+
+    def _is_believed(self, path: str, handle: int) -> bool:
+        """Whether the kernel may go on with a size or with bytes that were written.
+
+        Telling it takes a third of a close. It has no size after a write until it asks for one, and
+        gives what was opened for writing alone to nobody before they open it themselves.
+        """
+        return self._told.size(path) is not None or self._fs.is_read(handle)
 
     def fsync(self, path: str | None, datasync: int, fi: Any) -> int:
         """The same without closing."""

@@ -91,7 +91,8 @@ class Place:
                     yield json.loads(line)
         except TimeoutError:
             raise CommandFailed(
-                f"The mount at {self.mountpoint} does not answer; its process is stopped or hangs"
+                f"The mount at {self.mountpoint} does not answer; its process is stopped or hangs:"
+                f" wait, or take it away with: ndicloudfs umount --lazy {self.mountpoint}"
             ) from None
         except OSError:  # it has ended meanwhile
             return

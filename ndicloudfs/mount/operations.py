@@ -173,7 +173,11 @@ class Operations:
     def open(self, path: str, fi: Any) -> int:
         """Open a file."""
         with self._failures(path):
-            fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
+            try:
+                fi.fh, opened = self._fs.open(self._fs.resolve(path), fi.flags)
+            except ObjectMissing:  # the list of files may have stated a size for it
+                self._invalidation.changed(path.rpartition("/")[2])
+                raise
         told = self._told.size(path)
         same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows

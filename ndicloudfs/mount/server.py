@@ -24,6 +24,7 @@ from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
 from ndicloudfs.mount.memory import use_few_arenas
 from ndicloudfs.mount.readiness import notify
+from ndicloudfs.mount.revival import reviving
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.status import ErrorLog
@@ -96,6 +97,7 @@ def serve(
                 with (
                     _controlled(options.mountpoint, handlers(filesystem, cache, writeback)),
                     metrics.served(options.metrics_port, filesystem.status.facts),
+                    reviving(stored, writeback),
                 ):
                     _run(loaded, filesystem, cache.host, options, ready)
                     if writeback is not None:

@@ -38,6 +38,13 @@ class Told:
             self._new.setdefault(directory, {}).update(sizes)
             self._count += len(sizes)
 
+    def forget(self, path: str) -> None:
+        """The kernel asks again before it believes anything of ``path``: it has been written to."""
+        directory, _, name = path.rpartition("/")
+        with self._lock:
+            for generation in (self._new, self._old):
+                generation.get(directory, {}).pop(name, None)
+
     def size(self, path: str) -> int | None:
         """The size that the kernel may believe ``path`` to have, None where it believes none."""
         directory, _, name = path.rpartition("/")

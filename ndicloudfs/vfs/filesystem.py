@@ -114,8 +114,12 @@ class FileSystem:
         elif self._edits is None or not isinstance(node, Editable):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         else:
-            empty, appending = bool(flags & os.O_TRUNC), bool(flags & os.O_APPEND)
-            opened = self._edits.sessions.write(node, empty=empty, appending=appending)
+            opened = self._edits.sessions.write(
+                node,
+                empty=bool(flags & os.O_TRUNC),
+                appending=bool(flags & os.O_APPEND),
+                reading=flags & os.O_ACCMODE != os.O_WRONLY,
+            )
         return self._handle(opened), opened
 
     def _handle(self, opened: OpenFile) -> int:
@@ -160,13 +164,19 @@ class FileSystem:
         """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
         folder, name = self._parent(path)
         self._forget(folder, name)
-        appending = bool(flags & os.O_APPEND)
         sessions = folder.edits.sessions
         node = folder.child(name)  # somebody else may have made it a moment ago
         if node is not None:
             return self.open(node, flags)[0]
         made = folder.make(name)
-        return self._handle(sessions.write(made, empty=False, made=True, appending=appending))
+        opened = sessions.write(
+            made,
+            empty=False,
+            made=True,
+            appending=bool(flags & os.O_APPEND),
+            reading=flags & os.O_ACCMODE != os.O_WRONLY,
+        )
+        return self._handle(opened)
 
     def write(self, handle: int, data: bytes, offset: int) -> None:
         """Write all of ``data``. Raises EBADF, ENOSPC and EFBIG."""
@@ -181,6 +191,11 @@ class FileSystem:
         if isinstance(opened, Handle) and opened.session is not None:
             return opened.session.commit()
         return False
+
+    def is_read(self, handle: int) -> bool:
+        """Whether anybody may have read of an open file while it was written."""
+        opened = self.opened(handle)
+        return not isinstance(opened, Handle) or opened.is_read
 
     def truncate(self, path: str, size: int, handle: int | None) -> None:
         """Cut a file, or let it grow by zeros; at once where nobody has it open for writing."""

@@ -46,20 +46,30 @@ def unique_names(rows: Iterable[tuple[str, str]], reserved: Collection[str] = ()
     return names
 
 
-def unique_file_names(links: Iterable[tuple[str, str]]) -> list[str]:
-    """A shown name for each (name, uid) of one document, in its order; repeats get the uid."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for position, (name, uid) in enumerate(links):
+class FileNames:
+    """Gives the files of one document shown names, in its order; repeats get the uid."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._count = 0
+
+    def add(self, name: str, uid: str) -> str:
+        """The shown name of the next file; those before it keep theirs."""
         shown, recognizable = clean(name)
         plain = cut(shown)
-        if not recognizable or plain in taken:
+        if not recognizable or plain in self._taken:
             plain = marked(shown, clean(uid)[0])
-        if plain in taken:  # the same name and the same uid once more, or no uid at all
-            plain = marked(shown, f"{clean(uid)[0]}#{position}")
-        names.append(plain)
-        taken.add(plain)
-    return names
+        if plain in self._taken:  # the same name and the same uid once more, or no uid at all
+            plain = marked(shown, f"{clean(uid)[0]}#{self._count}")
+        self._taken.add(plain)
+        self._count += 1
+        return plain
+
+
+def unique_file_names(links: Iterable[tuple[str, str]]) -> list[str]:
+    """A shown name for each (name, uid) of one document, in its order."""
+    names = FileNames()
+    return [names.add(name, uid) for name, uid in links]
 
 
 def class_names(classes: Iterable[str], reserved: Collection[str] = ()) -> dict[str, str]:

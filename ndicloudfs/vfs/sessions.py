@@ -16,7 +16,7 @@ import threading
 import time
 from abc import abstractmethod
 
-from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.cloud.errors import CloudError, ObjectMissing
 from ndicloudfs.vfs.contents import Content
 from ndicloudfs.vfs.nodes import Attributes, File, Kind, OpenFile
 
@@ -106,7 +106,10 @@ class Session:
                 if self.made:
                     self._content = self.node.content(None)
                 else:
-                    self._source = self.node.open()
+                    try:
+                        self._source = self.node.open()
+                    except ObjectMissing:  # its bytes never came: here they are, perhaps
+                        self._content = self.node.content(None)
 
     def attributes(self) -> Attributes:
         """What ``stat`` tells of the file."""
@@ -198,13 +201,23 @@ class Handle:
         opened: OpenFile | None,
         *,
         appending: bool = False,
+        reading: bool = True,
     ) -> None:
-        """``opened``: what is read where nobody writes; ``appending``: writes go to the end."""
+        """``opened``: what is read where nobody writes; ``appending``: writes go to the end.
+
+        ``reading``: it may be read through the handle.
+        """
         self._sessions = sessions
         self.ino = ino
         self.session = session
         self._opened = opened
         self._appending = appending
+        self._reading = reading
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody may have read of the file since it was opened."""
+        return self._reading or self.session is None or self.session.handles > 1
 
     @property
     def identity(self) -> str:
@@ -279,9 +292,18 @@ class Sessions:
         return handle
 
     def write(
-        self, node: Editable, *, empty: bool, made: bool = False, appending: bool = False
+        self,
+        node: Editable,
+        *,
+        empty: bool,
+        made: bool = False,
+        appending: bool = False,
+        reading: bool = True,
     ) -> Handle:
-        """Open a file for writing; ``empty`` cuts it first, ``made``: there was none before."""
+        """Open a file for writing; ``empty`` cuts it first, ``made``: there was none before.
+
+        ``reading``: it may be read through the handle, too.
+        """
         with self._lock:
             session = self._by_ino.get(node.ino)
             if session is None:
@@ -292,7 +314,7 @@ class Sessions:
                     session.handles += 1
                 self._enter(session, node)
             session.handles += 1
-        handle = Handle(self, node.ino, session, None, appending=appending)
+        handle = Handle(self, node.ino, session, None, appending=appending, reading=reading)
         try:
             session.begin(empty=empty)
         except BaseException:

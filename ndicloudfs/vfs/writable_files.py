@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ndicloudfs.cache.index import DocumentRow
 from ndicloudfs.cache.rendering import FileLink
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.vfs import names
@@ -39,76 +41,136 @@ class Linked:
     entry: Pending | None = None
 
 
+@dataclass(slots=True)
+class _Shown:
+    """What was found of the files of a document, which stays right as long as ``basis`` does."""
+
+    basis: tuple[int, bytes | None]  # revision of the journal, digest of the server's body
+    mtime_ns: int | None
+    generation: int = 0  # of the last entry that is in it
+    linked: list[Linked] = field(default_factory=list)
+    by_name: dict[str, tuple[int, Linked]] = field(default_factory=dict)
+    uids: set[str] = field(default_factory=set)
+    _file_names: names.FileNames = field(default_factory=names.FileNames)
+
+    def add(self, item: Linked) -> None:
+        """Add a file behind all others."""
+        name = self._file_names.add(item.link.name, item.link.uid)
+        self.by_name[name] = (len(self.linked), item)
+        self.linked.append(item)
+        self.uids.add(item.link.uid)
+
+
 class DocumentFiles:
-    """The files of one document as they are with what is pending."""
+    """The files of one document as they are with what is pending. Used by any thread.
+
+    What was found is kept, and a file that was added is added to it: with 500 files to be sent of
+    one document each request had read, and parsed, 500 entries several times.
+    """
 
     def __init__(self, documents: ClassDocuments, place: Place) -> None:
         self.documents = documents
         self.place = place
+        self._lock = threading.Lock()
+        self._shown: _Shown | None = None
+        self._known: tuple[int, Pending | None, str] | None = None
 
     def entry(self) -> Pending | None:
         """The document's pending body."""
-        documents = self.documents
-        return documents.edits.writeback.document(self.place) if documents.pending else None
+        return self._document()[1]
 
     def all(self) -> list[Linked]:
         """Every file, in the document's order."""
-        linked = [Linked(link) for link in self._named()]
-        if not self.documents.pending:
-            return linked
-        for entry in self.documents.edits.writeback.files(self.place):
-            at = next(
-                (
-                    number
-                    for number, item in enumerate(linked)
-                    if item.link.uid == entry.uid or item.link.uid in entry.replaces
-                ),
-                None,
-            )
-            if entry.kind is Work.DETACHMENT:
-                linked = [
-                    item
-                    for item in linked
-                    if item.link.uid != entry.uid and item.link.uid not in entry.replaces
-                ]
-                continue
-            item = Linked(FileLink(entry.name, entry.uid), entry)
-            if at is None:
-                linked.append(item)
-            else:
-                linked[at] = item
-        return linked
+        return list(self._current().linked)
+
+    def by_name(self) -> dict[str, tuple[int, Linked]]:
+        """The files by shown name, with their position in the document."""
+        return dict(self._current().by_name)
+
+    def named(self, name: str) -> tuple[int, Linked] | None:
+        """The file that is shown as ``name``, with its position in the document."""
+        return self._current().by_name.get(name)
 
     def mtime_ns(self) -> int | None:
         """The document's time."""
-        entry = self.entry()
-        if entry is not None and entry.kind is Work.DOCUMENT:
-            return entry.mtime_ns
-        server, document_id = self.documents.on_server, self.document_id()
-        if server is None or not document_id:
-            return None
-        return server.cache.bodies.described(server.dataset_id, document_id).mtime_ns
+        return self._current().mtime_ns
 
-    def document_id(self) -> str:
-        """The document's cloud id, ``""`` while it has none."""
-        if self.place.document_id:
-            return self.place.document_id
-        found = self.documents.find(self.place.ndi_id)
-        return "" if found is None else found.document_id
+    def _current(self) -> _Shown:
+        revision, entry, document_id = self._document()
+        server, row = self.documents.on_server, None
+        pending = entry is not None and entry.kind is Work.DOCUMENT
+        if not pending and document_id and server is not None:
+            row = server.cache.bodies.described(server.dataset_id, document_id)
+        basis = (revision, None if row is None else row.digest)
+        known = self._shown
+        if known is None or known.basis != basis:
+            known = self._found(basis, entry, row)
+        with self._lock:
+            if not self._add_new(known):
+                known = self._found(basis, entry, row)
+            self._shown = known
+        return known
 
-    def _named(self) -> list[FileLink]:
-        """The files that the document itself names."""
-        entry = self.entry()
+    def _document(self) -> tuple[int, Pending | None, str]:
+        """The journal's revision, what is pending of the document, its cloud id or ``""``."""
+        documents, writeback = self.documents, self.documents.edits.writeback
+        revision = writeback.revision  # before what is read
+        known = self._known
+        if known is None or known[0] != revision:
+            entry = writeback.document(self.place) if documents.pending else None
+            document_id = self.place.document_id
+            if not document_id:
+                found = documents.find(self.place.ndi_id)
+                document_id = "" if found is None else found.document_id
+            known = self._known = (revision, entry, document_id)
+        return known
+
+    def _found(
+        self, basis: tuple[int, bytes | None], entry: Pending | None, row: DocumentRow | None
+    ) -> _Shown:
+        documents = self.documents
+        server = documents.on_server
+        mtime_ns, links = None if row is None else row.mtime_ns, []
         body = None
         if entry is not None and entry.kind is Work.DOCUMENT:
-            body = self.documents.edits.writeback.body(entry)
+            mtime_ns = entry.mtime_ns
+            body = documents.edits.writeback.body(entry)
         if body is not None:
             place = self.place
-            return list(shown(parse(body), place.dataset_id, place.class_name).files)
-        server, document_id = self.documents.on_server, self.document_id()
-        if server is None or not document_id:
-            return []
-        return server.cache.bodies.files(server.dataset_id, document_id)
+            links = list(shown(parse(body), place.dataset_id, place.class_name).files)
+        elif row is not None and server is not None:
+            links = server.cache.bodies.files(server.dataset_id, row.id)
+        linked, generation = [Linked(link) for link in links], 0
+        for change in documents.edits.writeback.files(self.place):
+            linked, generation = _changed(linked, change), change.generation
+        found = _Shown(basis, mtime_ns, generation)
+        for item in linked:
+            found.add(item)
+        return found
+
+    def _add_new(self, known: _Shown) -> bool:
+        """Add the files that came since; False where something else has just come as well."""
+        writeback = self.documents.edits.writeback
+        for entry in writeback.files_after(self.place, known.generation):
+            if entry.kind is Work.DETACHMENT or entry.replaces or entry.uid in known.uids:
+                return False
+            known.add(Linked(FileLink(entry.name, entry.uid), entry))
+            known.generation = entry.generation
+        return True
+
+
+def _changed(linked: list[Linked], entry: Pending) -> list[Linked]:
+    """The files after an attachment or a detachment."""
+    known = {entry.uid, *entry.replaces}
+    if entry.kind is Work.DETACHMENT:
+        return [item for item in linked if item.link.uid not in known]
+    item = Linked(FileLink(entry.name, entry.uid), entry)
+    at = next((number for number, one in enumerate(linked) if one.link.uid in known), None)
+    if at is None:
+        linked.append(item)
+    else:
+        linked[at] = item
+    return linked
 
 
 class WritableFileClass(WritableFolder):
@@ -211,21 +273,16 @@ class WritableFiles(WritableFolder):
     def current(self) -> bool:
         return self.edits.changes.get(self.files.place.dataset_id) is self._changes
 
-    def linked(self) -> dict[str, tuple[int, Linked]]:
-        """The files by shown name, with their position in the document."""
-        found = self.files.all()
-        shown_names = names.unique_file_names((item.link.name, item.link.uid) for item in found)
-        return dict(zip(shown_names, enumerate(found), strict=True))
-
     def listed(self) -> Iterator[Entry]:
-        for name, (position, _) in self.linked().items():
+        for name, (position, _) in self.files.by_name().items():
             ino = derive_ino(self.ino, str(position))
             yield Entry(name, ino, Kind.FILE)
 
     def named(self, name: str) -> Node | None:
-        position, item = self.linked().get(name, (-1, None))
-        if item is None:
+        found = self.files.named(name)
+        if found is None:
             return None
+        position, item = found
         return WritableFile(self, name, derive_ino(self.ino, str(position)), item)
 
     def make(self, name: str) -> Editable:
@@ -293,8 +350,8 @@ class WritableFile(Editable):
 
     def item(self) -> Linked | None:
         """The file as it is now, None where it is gone or not there yet."""
-        _, item = self._folder.linked().get(self.name, (-1, None))
-        return item
+        found = self._folder.files.named(self.name)
+        return None if found is None else found[1]
 
     def attributes(self) -> Attributes:
         sessions = self._edits.sessions

@@ -61,9 +61,12 @@ class Context:
     clock: Callable[[], float]
     monotonic: Callable[[], float]
 
-    def pauses(self, seconds: float) -> Pauses:
-        """Looks at the server, further and further apart, for ``seconds`` at most."""
-        return Pauses(self, seconds)
+    def pauses(self, seconds: float, first: float | None = None) -> Pauses:
+        """Looks at the server, further and further apart, for ``seconds`` at most.
+
+        ``first``: seconds until the first look, where there is nothing to be seen before.
+        """
+        return Pauses(self, seconds, self.timing.first_look if first is None else first)
 
     def later(self, entries: Iterable[Entry], error: CloudError) -> None:
         """It failed, and trying again may help: not before a while has passed."""
@@ -138,10 +141,10 @@ class Context:
 class Pauses:
     """The time between looks at the server: doubling, and over when the deadline has passed."""
 
-    def __init__(self, context: Context, seconds: float) -> None:
+    def __init__(self, context: Context, seconds: float, first: float) -> None:
         self._context = context
         self._deadline = context.monotonic() + seconds
-        self._pause = context.timing.first_look
+        self._pause = first
 
     def more(self) -> bool:
         """Wait, and tell whether to look once more; not where everything stops."""

@@ -10,31 +10,9 @@ from functools import partial
 from ndicloudfs.cloud.errors import CloudError, NotFound, Refused
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.writeback.context import Context
-from ndicloudfs.writeback.entries import Entry, Kind
+from ndicloudfs.writeback.entries import ANYTHING, Entry, Kind
 
 log = logging.getLogger(__name__)
-
-# What may be set in a dataset, section 4.4; anything else is the server's.
-FIELDS = frozenset(
-    {
-        "abstract",
-        "affiliation",
-        "associatedPublications",
-        "brainRegions",
-        "branchName",
-        "contributors",
-        "correspondingAuthors",
-        "description",
-        "doi",
-        "funding",
-        "license",
-        "name",
-        "neurons",
-        "numberOfSubjects",
-        "pubMedId",
-        "species",
-    }
-)
 
 
 class DatasetSender:
@@ -109,7 +87,7 @@ class DatasetSender:
                 context.tell(partial(changed, entry.organization_id, entry.dataset_id))
                 context.finish([([entry], "")])
                 return
-            known = all(
+            known = ANYTHING in entry.expected or all(
                 shown.get(name) in (base.get(name), value) for name, value in fields.items()
             )
             if known and entry.sends == 0:

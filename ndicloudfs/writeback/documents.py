@@ -211,7 +211,7 @@ class DocumentSender:
                 return
             log.info("unclear whether %d documents were sent: %s", len(works), error)
             context.line.failed(error)
-        self._await(dataset_id, works)
+        self._await(dataset_id, works, context.timing.first_look_for_zip)
 
     def _post(self, dataset_id: str, works: list[Work]) -> None:
         """A call each; what is unclear is looked for."""
@@ -252,7 +252,7 @@ class DocumentSender:
     def _unmark(self, works: Iterable[Work]) -> None:
         self._context.journal.note([work.one.generation for work in works], sent_at=None)
 
-    def _await(self, dataset_id: str, works: list[Work]) -> None:
+    def _await(self, dataset_id: str, works: list[Work], first: float | None = None) -> None:
         """Wait until they are seen; what is not within the server's patience is to be sent again.
 
         One look is one call: for the first 900, then, where these are there, for the next.
@@ -261,7 +261,7 @@ class DocumentSender:
             return
         context = self._context
         left = {work.one.ndi_id: work for work in works}
-        pauses = context.pauses(max(self._patience(work.one) for work in works))
+        pauses = context.pauses(max(self._patience(work.one) for work in works), first)
         while left and pauses.more():
             looked = True
             while looked and left:

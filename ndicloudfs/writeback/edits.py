@@ -167,7 +167,7 @@ def over_theirs(cloud: NdiCloud, entry: Entry) -> dict[str, object]:
         "sends": 0,
     }
     if entry.kind is Kind.DATASET_CHANGE:
-        return again
+        return {**again, "expected": (ANYTHING,)}
     document_id = entry.document_id
     if not document_id:
         found = lookup.find(cloud, entry.dataset_id, {entry.ndi_id: entry.class_name})

@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place
-from ndicloudfs.writeback.ledger import FILES, Ledger, of_document, replace_dataset
-from ndicloudfs.writeback.rows import change, entry_of, insert, remove
-
-Result = TypeVar("Result")
+from ndicloudfs.writeback.ledger import FILES, Ledger, Result, of_document, replace_dataset
+from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
 
 # Names of documents that were made here go on resolving for so long (s) at least.
 ALIASES_KEPT = 90 * 86_400.0
@@ -49,15 +46,19 @@ class Journal(Ledger):
 
     def put_document(self, place: Place, data: bytes, base: str, mtime_ns: int) -> Entry:
         """A new body; ``base`` is the fingerprint of the one it was made from, ``""`` for none."""
+        first = True
 
         def work(connection: sqlite3.Connection) -> Entry:
+            nonlocal first
             here = self._here(connection, place)
             entry = replace(
                 self._new(here, Kind.DOCUMENT, size=len(data), mtime_ns=mtime_ns),
                 expected=(base,) if base else (),
                 is_new=not (here.document_id or base),
             )
-            for old in self._pending(connection, here, Kind.DELETION, Kind.DOCUMENT):
+            others = of_document(connection, here)
+            first = entry.is_new and not others
+            for old in _waiting(others, Kind.DELETION, Kind.DOCUMENT):
                 if _deletion_sent(old):  # the old one is going: this is another one
                     entry = replace(entry, document_id="", expected=(), is_new=True)
                     self._take_along(connection, here, old.generation)
@@ -75,7 +76,7 @@ class Journal(Ledger):
                 )
             return insert(connection, entry, data)
 
-        return self._commit(work)
+        return self._commit(work, lambda: first)
 
     def put_deletion(self, place: Place, base: str, *, aside: bool = False) -> Entry:
         """The document is to go, if it is still ``base`` (``""``: whatever it is).
@@ -131,16 +132,15 @@ class Journal(Ledger):
                 replaces=(replaces,) if replaces else (),
             )
             unneeded = []
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == replaces:
-                    entry = replace(
-                        entry, replaces=entry.replaces + old.replaces, queued_at=old.queued_at
-                    )
-                    remove(connection, [old.generation])
-                    unneeded += [old.uid] if old.staged else []
+            for old in self._attached(connection, here, replaces):
+                entry = replace(
+                    entry, replaces=entry.replaces + old.replaces, queued_at=old.queued_at
+                )
+                remove(connection, [old.generation])
+                unneeded += [old.uid] if old.staged else []
             return insert(connection, entry), unneeded
 
-        entry, unneeded = self._commit(work)
+        entry, unneeded = self._commit(work, lambda: not replaces)
         self._let_go(unneeded)
         return entry
 
@@ -162,10 +162,9 @@ class Journal(Ledger):
         def work(connection: sqlite3.Connection) -> Entry:
             here = self._here(connection, place)
             entry = replace(self._new(here, Kind.ATTACHMENT, size=size), name=name, uid=uid)
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == uid:
-                    remove(connection, [old.generation])
-                    entry = replace(old, name=name)
+            for old in self._attached(connection, here, uid):
+                remove(connection, [old.generation])
+                entry = replace(old, name=name)
             return insert(connection, entry)
 
         return self._commit(work)
@@ -177,12 +176,11 @@ class Journal(Ledger):
             here = self._here(connection, place)
             entry = replace(self._new(here, Kind.DETACHMENT), name=name, uid=uid)
             unknown_to_server, unneeded = False, []
-            for old in self._pending(connection, here, Kind.ATTACHMENT):
-                if old.uid == uid:
-                    remove(connection, [old.generation])
-                    unneeded += [old.uid] if old.staged else []
-                    unknown_to_server = old.sent_at is None and old.staged and not old.replaces
-                    entry = replace(entry, replaces=old.replaces)
+            for old in self._attached(connection, here, uid):
+                remove(connection, [old.generation])
+                unneeded += [old.uid] if old.staged else []
+                unknown_to_server = old.sent_at is None and old.staged and not old.replaces
+                entry = replace(entry, replaces=old.replaces)
             if not unknown_to_server:
                 entry = insert(connection, entry)
             return entry, unneeded
@@ -226,7 +224,7 @@ class Journal(Ledger):
     def note(self, generations: Iterable[int], **values: object) -> int:
         """Set columns of the entries that are still there; gives how many were."""
         wanted = list(generations)
-        return self._database.write(lambda connection: change(connection, wanted, **values))
+        return self._write(lambda connection: change(connection, wanted, **values))
 
     def note_each(self, values: dict[int, dict[str, object]]) -> set[int]:
         """Set columns, others for each entry, in one commit; gives the entries still there."""
@@ -237,7 +235,7 @@ class Journal(Ledger):
                 change(connection, [generation], **values[generation])
             return there
 
-        return self._database.write(work)
+        return self._write(work)
 
     def finish(self, done: Iterable[tuple[Sequence[Entry], str]]) -> None:
         """Remove the entries of documents whose effect was seen; with each its cloud id.
@@ -264,7 +262,7 @@ class Journal(Ledger):
             remove(connection, over)
             return unneeded
 
-        self._let_go(self._database.write(work))
+        self._let_go(self._write(work))
         for dataset_id in {entry.dataset_id for entries, _ in works for entry in entries}:
             self._forget_dataset(dataset_id)
 
@@ -301,7 +299,7 @@ class Journal(Ledger):
                     f"UPDATE {table} SET dataset_id = ? WHERE dataset_id = ?", (dataset_id, local)
                 )
 
-        self._database.write(work)
+        self._write(work)
         with self._lock:
             self._made_datasets[entry.dataset_id] = dataset_id
             self._datasets.add(dataset_id)
@@ -323,7 +321,7 @@ class Journal(Ledger):
             remove(connection, wanted)
             return found
 
-        dropped = self._database.write(work)
+        dropped = self._write(work)
         self._let_go(entry.uid for entry in dropped if entry.staged)
         for dataset_id in {entry.dataset_id for entry in dropped}:
             self._forget_dataset(dataset_id)
@@ -375,19 +373,32 @@ class Journal(Ledger):
 
     def _pending(self, connection: sqlite3.Connection, place: Place, *kinds: Kind) -> list[Entry]:
         """The entries of a document that are not parked, in order."""
-        return [
-            entry
-            for entry in of_document(connection, place)
-            if entry.kind in kinds and entry.state not in PARKED
-        ]
+        return _waiting(of_document(connection, place), *kinds)
 
-    def _commit(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        result = self._database.write(work)
+    def _attached(self, connection: sqlite3.Connection, place: Place, uid: str) -> list[Entry]:
+        """What attaches the object ``uid`` to a document and is not parked."""
+        if not uid:
+            return []
+        found = connection.execute(
+            "SELECT * FROM entries WHERE uid = ? AND uid != '' ORDER BY generation", (uid,)
+        ).fetchall()
+        about = [entry for entry in entries_of(found) if entry.same_document(place)]
+        return _waiting(about, Kind.ATTACHMENT)
+
+    def _commit(
+        self, work: Callable[[sqlite3.Connection], Result], adds: Callable[[], bool] = lambda: False
+    ) -> Result:
+        result = self._write(work, adds)
         entry = result[0] if isinstance(result, tuple) else result
         if isinstance(entry, Entry):
             with self._lock:
                 self._datasets.add(entry.dataset_id)
         return result
+
+
+def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:
+    """Those of some kinds that are not parked."""
+    return [entry for entry in entries if entry.kind in kinds and entry.state not in PARKED]
 
 
 def _deletion_sent(entry: Entry) -> bool:

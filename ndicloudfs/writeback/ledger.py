@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.database import Database
@@ -14,6 +15,7 @@ from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.rows import entries_of, entry_of
 
 LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
+Result = TypeVar("Result")
 FILES = (Kind.ATTACHMENT, Kind.DETACHMENT)
 
 
@@ -23,6 +25,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, rows.SCHEMA, rows.SCHEMA_VERSION)
         self._lock = threading.Lock()
+        self._revision = 0
         with self._database.read() as connection:
             # Few: found by steps from one to the next, however long the queue is.
             self._datasets = set(_distinct(connection, "entries", "dataset_id"))
@@ -45,6 +48,14 @@ class Ledger:
         """Whether there is anything about a dataset; asks nobody."""
         return dataset_id in self._datasets or self.dataset(dataset_id) in self._datasets
 
+    @property
+    def revision(self) -> int:
+        """Another number after everything but a new document or one more file of a document.
+
+        What was read once need not be read again while it stays; ``files_after`` tells what came.
+        """
+        return self._revision
+
     def documents(self, dataset_id: str, class_name: str) -> list[Entry]:
         """The newest entry (body or deletion) of each document of a class that has one."""
         if not self.pending_in(dataset_id):
@@ -66,7 +77,7 @@ class Ledger:
             return None
         with self._database.read() as connection:
             here = replace_dataset(place, self.dataset(place.dataset_id))
-            found = [one for one in of_document(connection, here) if one.kind not in FILES]
+            found = of_document(connection, here, "kind IN ('document', 'deletion')")
         return found[-1] if found else None
 
     def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
@@ -99,11 +110,16 @@ class Ledger:
 
     def files(self, place: Place) -> list[Entry]:
         """The attachments and detachments of a document, in order."""
+        return self.files_after(place, 0)
+
+    def files_after(self, place: Place, generation: int) -> list[Entry]:
+        """Those that came after ``generation``."""
         if not self.pending_in(place.dataset_id):
             return []
         with self._database.read() as connection:
             here = replace_dataset(place, self.dataset(place.dataset_id))
-            return [entry for entry in of_document(connection, here) if entry.kind in FILES]
+            found = of_document(connection, here, f"generation > {generation:d}")
+            return [entry for entry in found if entry.kind in FILES]
 
     def of_uid(self, uid: str) -> list[Entry]:
         """The entries about an object."""
@@ -237,7 +253,7 @@ class Ledger:
     def hurry(self, scope: Scope) -> None:
         """Let nothing wait because it has failed before."""
         where, values = self._within(scope)
-        self._database.write(
+        self._write(
             lambda connection: connection.execute(
                 "UPDATE entries SET due_at = 0, tries = 0"
                 f" WHERE state = 'pending' AND (due_at > 0 OR tries > 0) AND {where}",
@@ -246,6 +262,20 @@ class Ledger:
         )
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _write(
+        self, work: Callable[[sqlite3.Connection], Result], adds: Callable[[], bool] = lambda: False
+    ) -> Result:
+        """Write; ``adds`` tells afterwards whether what was known before is all still right."""
+        added = False
+        try:
+            result = self._database.write(work)
+            added = adds()
+        finally:
+            if not added:
+                with self._lock:
+                    self._revision += 1
+        return result
 
     def _select(self, where: str, values: tuple[object, ...], limit: str = "") -> list[Entry]:
         with self._database.read() as connection:
@@ -282,10 +312,11 @@ def replace_dataset(place: Place, dataset_id: str) -> Place:
     return place if place.dataset_id == dataset_id else replace(place, dataset_id=dataset_id)
 
 
-def of_document(connection: sqlite3.Connection, place: Place) -> list[Entry]:
-    """The entries about a document, in order."""
+def of_document(connection: sqlite3.Connection, place: Place, where: str = "1") -> list[Entry]:
+    """The entries about a document that meet a condition, in order."""
     found = connection.execute(
-        "SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ? ORDER BY generation",
+        f"SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ? AND {where}"
+        " ORDER BY generation",
         (place.dataset_id, place.ndi_id),
     ).fetchall()
     return [entry for entry in entries_of(found) if entry.same_document(place)]

@@ -263,15 +263,15 @@ class Uploader:
 
     def _send_documents(self, dataset_id: str) -> None:
         context = self._context
-        more = False
+        more = waits = False
         entries: list[Entry] = []
         try:
             with self._lock:
                 self._due.discard(dataset_id)
             if not context.stopping.is_set() and context.line.pause_left() == 0:
-                entries = self._bounded(
-                    context.journal.ready_documents(dataset_id, context.clock(), _MOST_ENTRIES)
-                )
+                ready = context.journal.ready_documents(dataset_id, context.clock(), _MOST_ENTRIES)
+                entries = self._bounded(ready)
+                waits = len(entries) < len(ready)
                 if entries:
                     more = True
                     self._documents.send(dataset_id, entries)
@@ -282,7 +282,8 @@ class Uploader:
         finally:
             with self._changed:
                 self._running.discard(dataset_id)
-                if more:
+                # What came meanwhile is of a batch that is still open, and goes when that closes.
+                if waits or (more and dataset_id not in self._open):
                     self._due.add(dataset_id)
                 self._changed.notify_all()
             self._woken.set()
@@ -317,7 +318,9 @@ class Uploader:
             finally:
                 with self._changed:
                     self._busy.difference_update(entry.generation for entry in entries)
-                    self._due.add(self._context.journal.dataset(entries[0].dataset_id))
+                    dataset_id = self._context.journal.dataset(entries[0].dataset_id)
+                    if dataset_id not in self._open:
+                        self._due.add(dataset_id)
                     self._changed.notify_all()
                 self._woken.set()
 

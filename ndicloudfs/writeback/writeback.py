@@ -60,7 +60,8 @@ class WriteBack:
     ) -> None:
         host = cloud.config.host
         self.folder = options.folder / quote(host, safe="") / quote(account, safe="@")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (options.folder, self.folder.parent, self.folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clock = clock
         self._monotonic = monotonic
         self._ownership = Ownership(self.folder / "owner")
@@ -224,6 +225,15 @@ class WriteBack:
         path = self._staging.path(uid)
         return path if path.exists() else None
 
+    @property
+    def revision(self) -> int:
+        """While it stays, all that comes is new documents and what ``files_after`` gives."""
+        return self._journal.revision
+
+    def files_after(self, place: Place, generation: int) -> list[Entry]:
+        """The attachments and detachments of a document that came after ``generation``."""
+        return self._journal.files_after(place, generation)
+
     def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
         """Ndi id and cloud id of a document that was written here under ``name``."""
         return self._journal.alias(dataset_id, class_name, name)
@@ -290,6 +300,7 @@ class WriteBack:
 
     def resume(self) -> None:
         """Wait no longer: somebody has signed in, or the network is back."""
+        self._journal.hurry(EVERYTHING)  # each entry that failed waits on its own account, too
         self._uploader.wake()
 
     def sync(

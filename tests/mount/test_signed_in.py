@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,30 @@ def test_without_it_the_cache_goes_on_and_a_login_elsewhere_revives_the_mount(
     log_in(user, sandbox, "--no-keychain")
     until(lambda: listed(target / ORGANIZATION) == ["New", "Old"])
     assert (target / ORGANIZATION / "New/documents/subject").is_dir()
+
+
+def test_a_login_elsewhere_lets_what_was_written_go_on_within_seconds(
+    user: Machine, sandbox: Sandbox
+) -> None:
+    log_in(user, sandbox, "--no-keychain")
+    make_dataset(sandbox, user, "Study")
+    user.arguments = ("--write-pace", "10")  # it pauses for 40 s when it finds nobody signed in
+    root = user.mount()
+    folder = root / ORGANIZATION / "Study/documents/subject"
+    assert listed(folder)
+    sandbox.expire(tokens=True)
+    (folder / "new.json").write_text('{"base": {"name": "new"}}')
+    user.run("sync", root)
+
+    def queue() -> dict[str, Any]:
+        facts = json.loads((root / ".ndicloudfs/status.json").read_text())
+        return dict(facts["queue"])
+
+    until(lambda: "ndicloudfs login" in str(queue()["outage"]))
+    sent = sandbox.count("POST /datasets/{id}/documents")
+    log_in(user, sandbox, "--no-keychain")
+    until(lambda: sandbox.count("POST /datasets/{id}/documents") > sent)
+    until(lambda: queue()["outage"] is None)
 
 
 def test_a_login_as_somebody_else_does_not_change_whose_the_mount_is(

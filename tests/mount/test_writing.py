@@ -467,3 +467,17 @@ def test_the_size_is_right_as_soon_as_a_document_is_closed(lab: Written) -> None
     renamed = lab.documents / "renamed.json"
     until(lambda: renamed.stat().st_size > 7, SOON[lab.user.binding])
     assert renamed.stat().st_size == len(renamed.read_bytes())
+
+
+def test_the_bytes_of_a_file_that_never_arrived_are_given_later(lab: Written) -> None:
+    given = body("41269430c7aed022_40dc5489899dc92a", "without bytes", "no such object")
+    lab.api.document(lab.dataset, given)
+    lab.remount()
+    path = lab.tree / "files" / CLASS / given["base"]["id"] / "a.bin"
+    until(path.exists)
+    assert lab.state(path) == "missing"
+    with path.open("r+b") as file:
+        file.write(b"here they are")
+    assert path.read_bytes() == b"here they are"
+    lab.settle()
+    assert lab.files_on_server(given["base"]["id"]) == {"a.bin": b"here they are"}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +73,8 @@ class Machine:
         """Mount at a folder of the home; the mount answers when this returns."""
         need_fuse(self.binding)
         target = self.home / name
-        target.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # it may be what a dead mount has left
+            target.mkdir()
         result = self.run("mount", target, *self.arguments, *arguments)
         assert result.returncode == 0, result.stderr
         self.mounts.append(target)

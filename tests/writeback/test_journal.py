@@ -197,7 +197,7 @@ def test_only_the_owner_may_look(writeback: WriteBack) -> None:
     draft = writeback.stage()
     writeback.commit_file(where, "a.bin", draft)
     draft.discard()
-    for path in (writeback.folder, *writeback.folder.rglob("*")):
+    for path in (writeback.folder.parent, writeback.folder, *writeback.folder.rglob("*")):
         if path.is_dir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
     assert stat.S_IMODE(writeback.folder.stat().st_mode) == 0o700
@@ -267,3 +267,28 @@ def test_fingerprints_see_the_document_and_not_its_form() -> None:
     assert fingerprint({"files": files}) == fingerprint({"files": moved})
     with pytest.raises(ValueError, match="JSON object"):
         fingerprint(b"[]")
+
+
+def test_what_was_read_stays_right_while_files_and_new_documents_come(
+    writeback: WriteBack,
+) -> None:
+    where, draft = place(document_id="65f0c0ffee0000000000e001"), writeback.stage()
+    draft.pwrite(b"bytes", 0)
+    first = writeback.commit_file(where, "1.bin", draft)
+    revision = writeback.revision
+    second = writeback.commit_file(where, "2.bin", draft)
+    writeback.commit_document(place(), b"{}", "")
+    assert writeback.revision == revision
+    assert writeback.files_after(where, first.generation) == [second]
+    changes: list[Callable[[], object]] = [
+        lambda: writeback.commit_file(where, "2.bin", draft, second.uid),
+        lambda: writeback.commit_file_name(where, first.uid, "one.bin", 5),
+        lambda: writeback.commit_detachment(where, "one.bin", first.uid),
+        lambda: writeback.commit_document(where, b"{}", "base"),
+        lambda: writeback.commit_deletion(where, "base"),
+    ]
+    for change in changes:
+        change()
+        assert writeback.revision != revision
+        revision = writeback.revision
+    draft.discard()
