@@ -187,6 +187,11 @@ def _say_what_waits(stored: SignedIn) -> None:
         )
 
 
+def printable(text: str) -> str:
+    """``text`` without what a terminal would take for a command."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def _sign_in(config: CloudConfig, on_terminal: bool) -> tuple[str, User, SignedIn]:
     tries = _TRIES if on_terminal else 1
     while True:
@@ -219,10 +224,11 @@ def _organization(user: User, wanted: str | None) -> Organization | None:
 
 def _show_user(user: User, email: str, host: str) -> None:
     name = f"{user.name} <{user.email or email}>" if user.name else user.email or email
-    click.echo(f"Signed in as {name} at {host}.")
+    click.echo(f"Signed in as {printable(name)} at {host}.")
     for organization in user.organizations:
         rights = "may upload" if organization.can_upload else "read only"
-        click.echo(f"  {organization.name or '(no name)'}  {organization.id}  {rights}")
+        name = printable(organization.name) or "(no name)"
+        click.echo(f"  {name}  {organization.id}  {rights}")
     if not user.organizations:
         click.echo("  no organizations; published data can be read")
 

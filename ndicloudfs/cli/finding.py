@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ndicloudfs.cli.account import printable
 from ndicloudfs.cli.failure import Failure
 from ndicloudfs.cli.progress import Shown
 from ndicloudfs.cloud.values import Json
@@ -127,8 +128,7 @@ def info(path: str, as_json: bool) -> None:
         return
     width = max(map(len, facts))
     for name, value in facts.items():
-        text = "".join(char if char.isprintable() else "?" for char in str(value))
-        click.echo(f"{name:<{width}}  {text}")
+        click.echo(f"{name:<{width}}  {printable(str(value))}")
 
 
 def parse(text: str) -> Json:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ndicloudfs.cli.account import life
+from ndicloudfs.cli.account import life, printable
 from ndicloudfs.cli.failure import FAILED, Failure
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.commands import CommandFailed, Place, mounted, place_of
@@ -81,7 +81,7 @@ def _table(mounts: list[Json]) -> Table:
             table.add_row("", "")
         for name, text in rows(facts):
             # Names and errors come from elsewhere: nothing in them is markup.
-            table.add_row(name, Text("".join(c if c.isprintable() else "?" for c in text)))
+            table.add_row(name, Text(printable(text)))
     return table
 
 

@@ -346,9 +346,12 @@ class WriteBack:
 
     def retry(self, generations: Iterable[int]) -> int:
         """Send parked or failed entries once more; gives how many there were."""
+        chosen = list(generations)
+        for entry in filter(None, map(self._journal.get, chosen)):
+            self._forget_parked(entry)  # the bytes are in the journal and in staging
         return self._decided(
             self._journal.note(
-                generations,
+                chosen,
                 state=State.PENDING,
                 due_at=0.0,
                 tries=0,

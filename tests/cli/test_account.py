@@ -152,6 +152,14 @@ def test_without_a_terminal_the_password_comes_from_standard_input(
     assert ORGANIZATION in result.stdout
 
 
+def test_a_name_cannot_command_the_terminal(user: Machine, sandbox: Sandbox) -> None:
+    sandbox.add_user("odd@example.org", "Passw0rd!", "Lab\x1b[2J\u202e")
+    arguments = ("login", "--email", "odd@example.org", "--password-stdin", "--no-keychain")
+    shown = user.run(*arguments, text="Passw0rd!\n").stdout
+    assert "Lab?[2J?" in shown
+    assert "\x1b" not in shown
+
+
 def test_profiles_are_signed_in_side_by_side(user: Machine, sandbox: Sandbox) -> None:
     sandbox.add_user("other@example.org", "Passw0rd!", "Other Lab")
     log_in(user, sandbox, keep="n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -326,6 +328,10 @@ def test_an_open_file_that_is_removed_goes_on_by_its_handle(lab: Written) -> Non
         file.truncate(4)
         file.seek(0)
         assert file.read() == b"some"
+    with tempfile.TemporaryFile(dir=lab.files) as unnamed:
+        unnamed.write(b"for a moment")
+        unnamed.seek(0)
+        assert unnamed.read() == b"for a moment"
     assert not path.exists()
     assert [item.name for item in lab.files.iterdir()] == ["a.bin"]
     lab.settle()
@@ -353,6 +359,17 @@ def test_files_are_renamed_in_their_folder(lab: Written) -> None:
     assert (lab.files / "d.bin").read_bytes() == b"c"
     lab.settle()
     assert lab.files_on_server() == {"b.bin": lab.content, "d.bin": b"c"}
+
+
+def test_two_files_are_not_exchanged_and_none_is_lost(lab: Written) -> None:
+    (lab.files / "b.bin").write_bytes(b"b")
+    names = [os.fsencode(lab.files / name) for name in ("a.bin", "b.bin")]
+    libc = ctypes.CDLL(None, use_errno=True)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    assert libc.renameat2(here, names[0], here, names[1], exchange) == -1
+    assert ctypes.get_errno() == errno.EINVAL
+    assert (lab.files / "a.bin").read_bytes() == lab.content
+    assert (lab.files / "b.bin").read_bytes() == b"b"
 
 
 def test_a_file_saved_through_a_temporary_name_replaces_the_old_one(lab: Written) -> None:

@@ -261,6 +261,7 @@ def test_what_is_refused_for_good_is_kept_aside_and_the_rest_goes_on(lab: Lab) -
 
     lab.back.retry([entry.generation])
     lab.sync()
+    assert lab.back.rejected() == []
     assert set(lab.documents()) == {where.ndi_id for where in places}
 
 
