@@ -103,9 +103,11 @@ def serve(
                     if writeback is not None:
                         writeback.drain_unless_left(options.shutdown_timeout)
             finally:
-                filesystem.close()
-                if writeback is not None:
-                    writeback.close()
+                try:
+                    if writeback is not None:
+                        writeback.close()  # first: it tells the cache what has arrived
+                finally:
+                    filesystem.close()
     finally:
         logger.removeHandler(errors)
 

@@ -355,7 +355,6 @@ class WriteBack:
                 state=State.PENDING,
                 due_at=0.0,
                 tries=0,
-                sends=0,
                 reason="",
             )
         )
