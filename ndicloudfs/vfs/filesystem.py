@@ -228,6 +228,8 @@ class FileSystem:
         folder, name = self._parent(path)
         target, new_name = self._parent(new_path)
         node = self.lookup(folder, name)
+        if (folder.ino, name) == (target.ino, new_name):
+            return
         self._forget(target, new_name)
         try:
             rename(folder, name, node, target, new_name)

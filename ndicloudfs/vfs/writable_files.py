@@ -209,10 +209,14 @@ class WritableFileClass(WritableFolder):
             ino: place.ndi_id if place.document_id or not place.name else place.name
             for ino, place in touched.items()
         }
+        new = {place.ndi_id: ino for ino, place in touched.items() if not place.document_id}
         inner = self._inner
         for entry in iter(()) if inner is None else inner.entries():
             if entry.ino in touched:
                 shown_names[entry.ino] = entry.name
+            elif entry.name in new:  # it has just arrived
+                del touched[new.pop(entry.name)]
+                yield entry
             else:
                 yield entry
         for ino, place in touched.items():
@@ -307,8 +311,12 @@ class WritableFiles(WritableFolder):
             raise refusal(errno.EXDEV, name)
         size = node.committed().size
         writeback = self.edits.writeback
+        # By its uid: under its name there is the other file in a moment.
+        other = replaced.item() if isinstance(replaced, WritableFile) else None
         writeback.commit_file_name(self.files.place, item.link.uid, name, size)
-        if replaced is not None:
+        if other is not None:
+            writeback.commit_detachment(self.files.place, other.link.name, other.link.uid)
+        elif replaced is not None:
             self.remove(replaced)
         sessions = self.edits.sessions
         if session is None:

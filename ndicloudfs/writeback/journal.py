@@ -67,7 +67,7 @@ class Journal(Ledger):
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
-                    name=old.name or entry.name,
+                    name=_name(old, entry),
                     queued_at=old.queued_at,
                     expected=old.expected,
                     is_new=old.is_new,
@@ -394,6 +394,15 @@ class Journal(Ledger):
             with self._lock:
                 self._datasets.add(entry.dataset_id)
         return result
+
+
+def _name(old: Entry, new: Entry) -> str:
+    """The name that a document was written under, where a body takes the place of ``old``.
+
+    A deletion ends a name; the id of a document needs none.
+    """
+    anew = old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
+    return new.name if anew or not old.name else old.name
 
 
 def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:

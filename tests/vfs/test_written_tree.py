@@ -180,3 +180,34 @@ def test_a_name_ends_with_the_document_that_somebody_else_has_removed(lab: Lab) 
     lab.api.document(lab.dataset, body(text="theirs"))
     lab.tree.refresh(lab.documents)
     assert json.loads(lab.read(lab.json))["base"]["name"] == "theirs"
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_file_that_is_renamed_onto_another_takes_its_place(lab: Lab, sent: bool) -> None:
+    other = lab.file.replace("a.bin", "b.bin")
+    lab.save("first")
+    lab.write(lab.file, b"old")
+    lab.write(other, b"new")
+    if sent:
+        lab.settle()
+    lab.tree.rename(other, lab.file)
+    assert lab.read(lab.file) == b"new"
+    assert lab.tree.names(f"{lab.files}/{NDI_ID}") == ["a.bin"]
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"new"}
+
+
+def test_a_file_that_is_renamed_onto_itself_stays(lab: Lab) -> None:
+    lab.write(f"{lab.documents}/.scratch", b"something")
+    lab.tree.rename(f"{lab.documents}/.scratch", f"{lab.documents}/.scratch")
+    assert lab.read(f"{lab.documents}/.scratch") == b"something"
+
+
+def test_a_document_that_was_moved_aside_comes_back_under_another_name(lab: Lab) -> None:
+    lab.save("first")
+    lab.settle()
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.tree.rename(f"{lab.json}~", f"{lab.documents}/mine.json")
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+    lab.settle()
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
