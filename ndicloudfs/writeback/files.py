@@ -12,7 +12,7 @@ import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -33,8 +33,10 @@ _COPY = 1 << 20
 class FileSender:
     """Sends the bytes of attachments."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, landed: Callable[[str], None]) -> None:
+        """``landed`` is told the dataset of bytes that have arrived, for its documents to go."""
         self._context = context
+        self._landed = landed
 
     def send(self, entries: Sequence[Entry]) -> None:
         """Bring the bytes of files of one dataset there, one file or a ZIP of several."""
@@ -48,6 +50,8 @@ class FileSender:
                 self._send_one(entries[0])
             elif entries:
                 self._send_zip(entries)
+        except FileNotFoundError:  # replaced or removed meanwhile
+            self._with_bytes(entries)
         except CloudError as error:
             self._context.journal.note([entry.generation for entry in entries], job="")
             if isinstance(error, Refused) and len(entries) == 1:
@@ -198,13 +202,31 @@ class FileSender:
 
     def _arrived(self, entries: Sequence[Entry]) -> None:
         context = self._context
-        for entry in entries:
-            path = self._path(entry)
-            stored = partial(context.arrivals.file_stored, entry.dataset_id, entry.uid, entry.size)
-            context.tell(partial(stored, path))
-        context.journal.note(
-            [entry.generation for entry in entries], arrived=True, tries=0, job="", reason=""
-        )
+        # The cache copies them: 9 s for 2 GiB, during which the document need not wait.
+        held: list[tuple[Entry, Path]] = []
+        try:
+            for entry in entries:
+                large = entry.size >= context.limits.small_file
+                path = context.staging.hold(entry.uid) if large else None
+                if path is None:
+                    self._tell(entry, self._path(entry))
+                else:
+                    held.append((entry, path))
+            context.journal.note(
+                [entry.generation for entry in entries], arrived=True, tries=0, job="", reason=""
+            )
+            for entry, path in held:
+                self._landed(context.journal.dataset(entry.dataset_id))
+                self._tell(entry, path)
+        finally:
+            for _, path in held:
+                path.unlink(missing_ok=True)
+
+    def _tell(self, entry: Entry, path: Path) -> None:
+        if not path.exists():
+            return  # replaced or removed while it was sent
+        stored = self._context.arrivals.file_stored
+        self._context.tell(partial(stored, entry.dataset_id, entry.uid, entry.size, path))
 
     def _path(self, entry: Entry) -> Path:
         return self._context.staging.path(entry.uid)

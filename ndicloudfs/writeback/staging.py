@@ -73,6 +73,18 @@ class Staging:
         """Where the bytes of ``uid`` are, if they are here."""
         return self._objects / quote(uid, safe="")
 
+    def hold(self, uid: str) -> Path | None:
+        """Another path of the bytes of ``uid``, which stays until it is removed there.
+
+        None where the disk knows no links.
+        """
+        path = self._drafts / secrets.token_hex(8)
+        try:
+            os.link(self.path(uid), path)
+        except OSError:
+            return None
+        return path
+
     def remove(self, uid: str) -> None:
         """The bytes of ``uid`` are not needed any more; who reads them may go on."""
         with suppress(OSError):

@@ -58,7 +58,7 @@ class Uploader:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._documents = DocumentSender(context)
-        self._files = FileSender(context)
+        self._files = FileSender(context, self._landed)
         self._datasets = DatasetSender(context)
         limits = context.limits
         # Apart, so that hours of a large file hold up no small ones.
@@ -228,6 +228,13 @@ class Uploader:
                 pool = self._large_transfers if large else self._transfers
                 self._submit(pool, unit, partial(self._files.send, unit))
 
+    def _landed(self, dataset_id: str) -> None:
+        """Bytes have arrived that a document of the dataset has waited for."""
+        with self._lock:
+            if dataset_id not in self._open:
+                self._due.add(dataset_id)
+        self._woken.set()
+
     def _units(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         """What travels together: ZIPs of small files of a dataset, every other file alone."""
         limits = self._context.limits
@@ -333,4 +340,7 @@ class Uploader:
         """Something unforeseen: say so, and try again later."""
         if not self._context.stopping.is_set():
             log.exception("%d entries could not be sent", len(entries))
-            self._context.later(entries, ServerFault(f"They could not be sent: {error}"))
+            self._context.later(
+                entries,
+                ServerFault(f"The changes could not be sent: {error}; they are sent again later"),
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ndicloudfs.writeback import Limits, State, fingerprint
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
-from tests.writeback.worlds import QUICK, Lab, body_of, data_of, laboratory
+from tests.writeback.worlds import QUICK, Lab, Told, body_of, data_of, laboratory
 
 BULK = "GET /datasets/{orgId}/{id}/files/bulk"
 URL = "GET /datasets/{orgId}/{id}/files/{uid}"
@@ -86,6 +87,35 @@ def test_a_large_file_goes_by_itself(sandbox: Sandbox, state: Path) -> None:
         assert sandbox.count(URL) == 1
         assert lab.object(large.uid) == b"x" * 5000
         assert [lab.object(entry.uid) for entry in small] == [b"small", b"small"]
+
+
+def test_a_document_does_not_wait_until_the_cache_has_its_large_file(
+    sandbox: Sandbox, state: Path
+) -> None:
+    copied, go_on = threading.Event(), threading.Event()
+
+    class Slow(Told):
+        def file_stored(self, dataset_id: str, uid: str, size: int, path: Path) -> None:
+            go_on.wait(30)
+            super().file_stored(dataset_id, uid, size, path)
+            copied.set()
+
+    with laboratory(sandbox, state, limits=Limits(small_file=1000)) as lab:
+        lab.back.close()
+        lab.told = Slow()
+        lab.begin()
+        where = lab.existing(text="has a file")
+        entry = lab.attach(where, "x.bin", b"x" * 5000)
+        try:
+            lab.sync()
+            assert named(lab.documents()[where.ndi_id]) == {"x.bin": entry.uid}
+            assert not copied.is_set()
+        finally:
+            go_on.set()
+        assert copied.wait(30)
+        assert lab.told.files == {entry.uid: b"x" * 5000}
+        drafts = lab.back.folder / "staging" / "drafts"
+        until(lambda: list(drafts.iterdir()) == [])
 
 
 def test_replacing_a_file_keeps_its_place_and_what_else_is_there(lab: Lab) -> None:
