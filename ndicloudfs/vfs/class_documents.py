@@ -60,6 +60,9 @@ class ClassDocuments:
         else:
             found = self.place(self._ndi_id(document_id), document_id, stem)
         entry = writeback.document(found) if self.pending else None
+        if server is not None and document_id is None and entry is None:
+            # Made here once; somebody else may have deleted it.
+            return None if server.find(found.document_id) is None else found
         return None if entry is not None and is_gone(entry) else found
 
     def _ndi_id(self, document_id: str) -> str:

@@ -39,10 +39,10 @@ class Files(ClassFolders):
         if name == UID_DIRECTORY:
             return _Uids(self.ino, self._cache, self._dataset_id, self.mtime_ns)
         documents = self.documents_under(name)
-        return None if documents is None else _FileClass(self.ino, documents, self.mtime_ns)
+        return None if documents is None else FileClass(self.ino, documents, self.mtime_ns)
 
 
-class _FileClass(Directory):
+class FileClass(Directory):
     """``files/<class>/``: a folder for each document that has files."""
 
     def __init__(self, parent: int, documents: DocumentClass, mtime_ns: int) -> None:

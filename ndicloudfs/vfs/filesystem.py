@@ -33,6 +33,8 @@ class FileSystem:
         """``edits``: how what is written is kept; None: nothing can be written."""
         self._cache = cache
         self._edits = edits
+        if edits is not None:
+            cache.changes.listen(edits.note)
         mounted_ns = time.time_ns()
         writeback = None if edits is None else edits.writeback
         self.status = Status(cache, errors, writeback, mounted_ns)
@@ -226,6 +228,8 @@ class FileSystem:
         folder, name = self._parent(path)
         target, new_name = self._parent(new_path)
         node = self.lookup(folder, name)
+        if (folder.ino, name) == (target.ino, new_name):
+            return
         self._forget(target, new_name)
         try:
             rename(folder, name, node, target, new_name)

@@ -125,6 +125,10 @@ class Node(ABC):
         """What of the cloud is here and below; None where nothing is."""
         return None
 
+    def current(self) -> bool:
+        """Whether it still is what its name stands for, as far as this mount knows."""
+        return True
+
 
 class Directory(Node):
     """A node with others in it."""
@@ -180,7 +184,7 @@ class NodeTable:
             if now - self._old_since > _NAMES_KEPT_FOR:
                 self._old = {}
             node = self._new.get(place) or self._old.get(place)
-        if node is None:
+        if node is None or not node.current():
             node = directory.child(name)
             if node is not None:
                 with self._lock:

@@ -6,12 +6,13 @@ import errno
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cachetools import LRUCache
 
+from ndicloudfs.cache.index import DocumentName
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs.contents import Content
 from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, Kind, Node, OpenFile
@@ -34,8 +35,16 @@ class Edits:
     aside: set[int] = field(default_factory=set)
     # Datasets that this mount has made, by organization and name.
     made: dict[tuple[str, str], str] = field(default_factory=dict)
+    # By dataset, another object with each document that has changed or is gone: one that is made
+    # anew under its name has another cloud id.
+    changes: dict[str, object] = field(default_factory=dict)
     # What was last read of documents, by inode number: what somebody edits and saves anew.
     seen: LRUCache[int, bytes] = field(default_factory=lambda: LRUCache(_SEEN, getsizeof=len))
+
+    def note(self, dataset_id: str, documents: Sequence[DocumentName]) -> None:
+        """Documents of a dataset have changed or are gone: look names up anew."""
+        del documents
+        self.changes[dataset_id] = object()
 
     @property
     def scratch(self) -> Path:

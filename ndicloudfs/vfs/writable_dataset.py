@@ -309,8 +309,6 @@ class WritableFileFolders(_WritableClassFolders):
         return super().named(name)
 
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:
-        ino = derive_ino(self.ino, documents.class_name)
-        inner = self.inner()
-        server = None if inner is None else inner.child(name)
+        del name
         area = self.area.below(documents.class_name)
-        return WritableFileClass(ino, self.mtime_ns, area, server, documents)
+        return WritableFileClass(self.ino, self.mtime_ns, area, documents)

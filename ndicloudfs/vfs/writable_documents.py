@@ -110,8 +110,12 @@ class WritableClass(WritableFolder):
     def remove(self, node: Editable) -> None:
         if not isinstance(node, WritableDocument):
             super().remove(node)
-        elif node.place.ndi_id or node.place.document_id:
-            self.edits.writeback.commit_deletion(node.place, node.base())
+        else:
+            self._delete(node, aside=False)
+
+    def _delete(self, node: WritableDocument, *, aside: bool) -> None:
+        if node.place.ndi_id or node.place.document_id:
+            self.edits.writeback.commit_deletion(node.place, node.base(), aside=aside)
             node.tell()
 
     def move(
@@ -128,7 +132,7 @@ class WritableClass(WritableFolder):
             copy(opened, content)
             opened.close()
             content.sync()
-            self.remove(node)
+            self._delete(node, aside=True)
             if session is None:
                 content.close()
                 sessions.unlinked(node.ino, None)
@@ -168,6 +172,10 @@ class WritableDocument(Editable):
         self._folder = folder
         self._documents = folder.documents
         self._edits = folder.edits
+        self._changes = folder.edits.changes.get(place.dataset_id)
+
+    def current(self) -> bool:
+        return self._edits.changes.get(self.place.dataset_id) is self._changes
 
     def scope(self) -> Scope:
         return DatasetScope(

@@ -14,10 +14,9 @@ from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import parse, shown
 from ndicloudfs.vfs.class_documents import ClassDocuments, is_gone, state_of
 from ndicloudfs.vfs.contents import Content, LocalFile, StagedContent, copy
-from ndicloudfs.vfs.files import DataFile, Located
+from ndicloudfs.vfs.files import DataFile, FileClass, Located
 from ndicloudfs.vfs.nodes import (
     Attributes,
-    Directory,
     Entry,
     Kind,
     Node,
@@ -181,23 +180,27 @@ class WritableFileClass(WritableFolder):
     """
 
     def __init__(
-        self,
-        ino: int,
-        mtime_ns: int,
-        area: ScratchArea,
-        inner: Node | None,
-        documents: ClassDocuments,
+        self, parent: int, mtime_ns: int, area: ScratchArea, documents: ClassDocuments
     ) -> None:
-        """``inner``: what the server has of it, None where it has nothing."""
+        """``parent``: inode number of ``files/``."""
+        ino = derive_ino(parent, documents.class_name)
         super().__init__(ino, mtime_ns, documents.edits, area)
-        self._inner = inner if isinstance(inner, Directory) else None
+        self._parent = parent
         self._documents = documents
 
+    @property
+    def _inner(self) -> FileClass | None:
+        """What the server has of it; None while it does not have the dataset."""
+        server = self._documents.on_server
+        return None if server is None else FileClass(self._parent, server, self.mtime_ns)
+
     def scope(self) -> Scope | None:
-        return None if self._inner is None else self._inner.scope()
+        inner = self._inner
+        return None if inner is None else inner.scope()
 
     def xattrs(self) -> dict[str, str]:
-        return {} if self._inner is None else self._inner.xattrs()
+        inner = self._inner
+        return {} if inner is None else inner.xattrs()
 
     def listed(self) -> Iterator[Entry]:
         documents = self._documents
@@ -206,9 +209,14 @@ class WritableFileClass(WritableFolder):
             ino: place.ndi_id if place.document_id or not place.name else place.name
             for ino, place in touched.items()
         }
-        for entry in iter(()) if self._inner is None else self._inner.entries():
+        new = {place.ndi_id: ino for ino, place in touched.items() if not place.document_id}
+        inner = self._inner
+        for entry in iter(()) if inner is None else inner.entries():
             if entry.ino in touched:
                 shown_names[entry.ino] = entry.name
+            elif entry.name in new:  # it has just arrived
+                del touched[new.pop(entry.name)]
+                yield entry
             else:
                 yield entry
         for ino, place in touched.items():
@@ -248,6 +256,7 @@ class WritableFiles(WritableFolder):
     def __init__(self, ino: int, default_ns: int, area: ScratchArea, files: DocumentFiles) -> None:
         super().__init__(ino, default_ns, files.documents.edits, area)
         self.files = files
+        self._changes = self.edits.changes.get(files.place.dataset_id)
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.DIRECTORY, 0, self.document_ns(), writable=True)
@@ -264,6 +273,9 @@ class WritableFiles(WritableFolder):
             "user.ndi.dataset_id": place.dataset_id,
             "user.ndi.state": state_of(self.files.entry()).value,
         }
+
+    def current(self) -> bool:
+        return self.edits.changes.get(self.files.place.dataset_id) is self._changes
 
     def listed(self) -> Iterator[Entry]:
         for name, (position, _) in self.files.by_name().items():
@@ -299,8 +311,12 @@ class WritableFiles(WritableFolder):
             raise refusal(errno.EXDEV, name)
         size = node.committed().size
         writeback = self.edits.writeback
+        # By its uid: under its name there is the other file in a moment.
+        other = replaced.item() if isinstance(replaced, WritableFile) else None
         writeback.commit_file_name(self.files.place, item.link.uid, name, size)
-        if replaced is not None:
+        if other is not None:
+            writeback.commit_detachment(self.files.place, other.link.name, other.link.uid)
+        elif replaced is not None:
             self.remove(replaced)
         sessions = self.edits.sessions
         if session is None:

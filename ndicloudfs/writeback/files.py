@@ -50,6 +50,8 @@ class FileSender:
                 self._send_one(entries[0])
             elif entries:
                 self._send_zip(entries)
+        except FileNotFoundError:  # replaced or removed meanwhile
+            self._with_bytes(entries)
         except CloudError as error:
             self._context.journal.note([entry.generation for entry in entries], job="")
             if isinstance(error, Refused) and len(entries) == 1:
@@ -221,6 +223,8 @@ class FileSender:
                 path.unlink(missing_ok=True)
 
     def _tell(self, entry: Entry, path: Path) -> None:
+        if not path.exists():
+            return  # replaced or removed while it was sent
         stored = self._context.arrivals.file_stored
         self._context.tell(partial(stored, entry.dataset_id, entry.uid, entry.size, path))
 

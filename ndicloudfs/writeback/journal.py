@@ -61,12 +61,13 @@ class Journal(Ledger):
             for old in _waiting(others, Kind.DELETION, Kind.DOCUMENT):
                 if _deletion_sent(old):  # the old one is going: this is another one
                     entry = replace(entry, document_id="", expected=(), is_new=True)
+                    self._take_along(connection, here, old.generation)
                     continue
                 remove(connection, [old.generation])
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
-                    name=old.name or entry.name,
+                    name=_name(old, entry),
                     queued_at=old.queued_at,
                     expected=old.expected,
                     is_new=old.is_new,
@@ -77,16 +78,20 @@ class Journal(Ledger):
 
         return self._commit(work, lambda: first)
 
-    def put_deletion(self, place: Place, base: str) -> Entry:
+    def put_deletion(self, place: Place, base: str, *, aside: bool = False) -> Entry:
         """The document is to go, if it is still ``base`` (``""``: whatever it is).
 
-        One that was never sent just goes from the journal.
+        One that was never sent just goes from the journal. ``aside``: an editor is about to write
+        it anew; what is pending about its files waits for that, and goes with the document only.
         """
 
         def work(connection: sqlite3.Connection) -> tuple[Entry, list[str]]:
             here = self._here(connection, place)
             entry = self._new(here, Kind.DELETION)
             files = self._pending(connection, here, *FILES)
+            waiting = aside and bool(files)
+            if aside:
+                files = []
             remove(connection, [old.generation for old in files])
             entry = replace(entry, expected=(base or ANYTHING,))
             needed = True
@@ -95,7 +100,7 @@ class Journal(Ledger):
                     needed = False  # unless something was made after it
                     continue
                 remove(connection, [old.generation])
-                needed = not old.is_new or old.sends > 0
+                needed = not old.is_new or old.sends > 0 or waiting
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
@@ -239,19 +244,25 @@ class Journal(Ledger):
         """
         works = list(done)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> list[str]:
             everything = [entry.generation for entries, _ in works for entry in entries]
             there = rows.still_there(connection, everything)
             over: list[int] = []
+            unneeded: list[str] = []
             for entries, document_id in works:
                 main = next((one for one in entries if one.kind not in FILES), None)
                 if main is None or main.generation in there:
                     over += [entry.generation for entry in entries]
+                    if main is not None and main.kind is Kind.DELETION:
+                        files = self._files_before(connection, main, main.generation)
+                        over += [file.generation for file in files]
+                        unneeded += [file.uid for file in files if file.staged]
                 if main is not None:
                     self._settle(connection, main, document_id)
             remove(connection, over)
+            return unneeded
 
-        self._write(work)
+        self._let_go(self._write(work))
         for dataset_id in {entry.dataset_id for entries, _ in works for entry in entries}:
             self._forget_dataset(dataset_id)
 
@@ -318,6 +329,19 @@ class Journal(Ledger):
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _take_along(self, connection: sqlite3.Connection, place: Place, generation: int) -> None:
+        """What was pending of files before a document was moved aside is about the new one."""
+        files = self._files_before(connection, place, generation)
+        remove(connection, [file.generation for file in files])
+        for file in files:
+            insert(connection, replace(file, document_id=""))
+
+    def _files_before(
+        self, connection: sqlite3.Connection, place: Place, generation: int
+    ) -> list[Entry]:
+        files = self._pending(connection, place, *FILES)
+        return [file for file in files if file.generation < generation]
+
     def _let_go(self, uids: Iterable[str]) -> None:
         for uid in uids:
             self._unneeded(uid)
@@ -370,6 +394,15 @@ class Journal(Ledger):
             with self._lock:
                 self._datasets.add(entry.dataset_id)
         return result
+
+
+def _name(old: Entry, new: Entry) -> str:
+    """The name that a document was written under, where a body takes the place of ``old``.
+
+    A deletion ends a name; the id of a document needs none.
+    """
+    anew = old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
+    return new.name if anew or not old.name else old.name
 
 
 def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:

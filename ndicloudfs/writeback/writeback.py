@@ -116,9 +116,12 @@ class WriteBack:
         stated = self._now_ns() if mtime_ns is None else mtime_ns
         return self._wake(self._journal.put_document(place, data, base, stated))
 
-    def commit_deletion(self, place: Place, base: str) -> Entry:
-        """Keep that a document is to go; ``base`` is the fingerprint of what was seen of it."""
-        return self._wake(self._journal.put_deletion(place, base))
+    def commit_deletion(self, place: Place, base: str, *, aside: bool = False) -> Entry:
+        """Keep that a document is to go; ``base`` is the fingerprint of what was seen of it.
+
+        ``aside``: it was moved aside, and its pending files wait for its being written anew.
+        """
+        return self._wake(self._journal.put_deletion(place, base, aside=aside))
 
     def commit_file(self, place: Place, name: str, draft: Draft, replaces_uid: str = "") -> Entry:
         """Keep what is in ``draft`` now as file ``name`` of a document, under a uid of its own.

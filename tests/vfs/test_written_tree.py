@@ -1,0 +1,213 @@
+"""The tree while it is written, sent and changed by others, on the core: what a model has found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ndicloudfs.writeback import Limits
+from tests.sandbox.raw import Api, login
+from tests.support.mounting import account_of
+from tests.support.sandbox import Sandbox
+from tests.support.trees import CoreTree, core_tree
+from tests.support.written import CLASS, NDI_ID, body, everything, stored
+
+ATTACH = "GET /datasets/{orgId}/{id}/files/{uid}"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A dataset without documents."""
+
+    sandbox: Sandbox
+    api: Api
+    tree: CoreTree
+    dataset: str
+
+    @property
+    def documents(self) -> str:
+        return f"{self.dataset}/documents/{CLASS}"
+
+    @property
+    def json(self) -> str:
+        return f"{self.documents}/{NDI_ID}.json"
+
+    @property
+    def files(self) -> str:
+        return f"{self.dataset}/files/{CLASS}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.files}/{NDI_ID}/a.bin"
+
+    def write(self, path: str, data: bytes) -> None:
+        handle = self.tree.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        self.tree.write(handle, data, 0)
+        self.tree.close(handle)
+
+    def read(self, path: str) -> bytes:
+        handle = self.tree.open(path, os.O_RDONLY)
+        data = self.tree.read(handle, 0, 1 << 20)
+        self.tree.close(handle)
+        return data
+
+    def save(self, text: str) -> None:
+        self.write(self.json, json.dumps(body(text=text)).encode())
+
+    def settle(self) -> None:
+        self.sandbox.clear_faults()
+        assert self.tree.sync() == []
+
+    def on_server(self) -> dict[str, bytes]:
+        """The files of the one document that the server has."""
+        (document,) = everything(self.sandbox, self.dataset)
+        return {
+            item["name"]: stored(self.api, self.dataset, item["locations"][0]["uid"])
+            for item in document.body.get("files", {}).get("file_info", [])
+        }
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox, tmp_path: Path) -> Iterator[Lab]:
+    with (
+        login(sandbox) as api,
+        core_tree(account_of(sandbox), tmp_path / "home", Limits()) as tree,
+    ):
+        made = Lab(sandbox, api, tree, api.dataset(sandbox.organization_id))
+        tree.mkdir(made.documents)
+        yield made
+
+
+def test_pending_files_outlive_a_document_that_is_moved_aside_and_saved(lab: Lab) -> None:
+    lab.save("before")
+    lab.settle()
+    lab.sandbox.fault(ATTACH, "status", -1, status=503)
+    lab.write(lab.file, b"a recording")
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.save("after")
+    lab.tree.unlink(f"{lab.json}~")
+    assert lab.read(lab.file) == b"a recording"
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"a recording"}
+
+
+def test_pending_files_go_with_a_document_that_is_moved_aside_for_good(lab: Lab) -> None:
+    lab.save("before")
+    lab.settle()
+    lab.write(lab.file, b"a recording")
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.settle()
+    assert everything(lab.sandbox, lab.dataset) == []
+    assert lab.tree.names(lab.files) == []
+
+
+def test_a_document_that_was_never_sent_is_moved_aside_with_pending_files(lab: Lab) -> None:
+    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    lab.save("before")
+    lab.write(lab.file, b"a recording")
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.save("after")
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"a recording"}
+
+
+def test_removed_files_do_not_come_back_when_a_document_is_saved_through_a_backup(lab: Lab) -> None:
+    lab.save("before")
+    lab.write(lab.file, b"a recording")
+    lab.settle()
+    lab.sandbox.fault("POST /datasets/{id}/documents/{docId}", "status", -1, status=503)
+    lab.tree.unlink(lab.file)
+    text = lab.read(lab.json)
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.write(lab.json, text)
+    assert lab.tree.names(f"{lab.files}/{NDI_ID}") == []
+    lab.settle()
+    assert lab.on_server() == {}
+
+
+def test_files_of_a_class_that_is_new_to_the_server_are_listed_when_they_have_arrived(
+    lab: Lab,
+) -> None:
+    assert lab.tree.names(lab.files) == []
+    lab.save("first")
+    lab.write(lab.file, b"a recording")
+    assert lab.tree.names(lab.files) == [NDI_ID]
+    lab.settle()
+    assert lab.tree.names(lab.files) == [NDI_ID]
+
+
+def test_a_document_that_is_made_anew_takes_files_at_once(lab: Lab) -> None:
+    lab.save("first")
+    lab.settle()
+    assert lab.tree.names(f"{lab.files}/{NDI_ID}") == []  # the folder is known from here on
+    lab.tree.unlink(lab.json)
+    lab.settle()
+    lab.save("second")
+    lab.settle()
+    lab.write(lab.file, b"a recording")
+    assert lab.read(lab.file) == b"a recording"
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"a recording"}
+
+
+def test_a_document_is_found_under_all_its_names_after_it_was_made_anew(lab: Lab) -> None:
+    written = f"{lab.documents}/mine.json"
+    lab.write(written, json.dumps(body(text="first")).encode())
+    lab.settle()
+    assert lab.read(lab.json) == lab.read(written)
+    lab.tree.unlink(written)
+    lab.settle()
+    lab.write(written, json.dumps(body(text="second")).encode())
+    lab.settle()
+    assert json.loads(lab.read(lab.json))["base"]["name"] == "second"
+
+
+def test_a_name_ends_with_the_document_that_somebody_else_has_removed(lab: Lab) -> None:
+    written = f"{lab.documents}/mine.json"
+    lab.write(written, json.dumps(body(text="first")).encode())
+    lab.settle()
+    (document,) = everything(lab.sandbox, lab.dataset)
+    path = f"/datasets/{lab.dataset}/documents/{document.summary.id}"
+    assert lab.api.delete(path).status_code == 200
+    lab.tree.refresh(lab.documents)
+    with pytest.raises(FileNotFoundError):
+        lab.tree.rename(written, f"{lab.documents}/other.json")
+    lab.api.document(lab.dataset, body(text="theirs"))
+    lab.tree.refresh(lab.documents)
+    assert json.loads(lab.read(lab.json))["base"]["name"] == "theirs"
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_file_that_is_renamed_onto_another_takes_its_place(lab: Lab, sent: bool) -> None:
+    other = lab.file.replace("a.bin", "b.bin")
+    lab.save("first")
+    lab.write(lab.file, b"old")
+    lab.write(other, b"new")
+    if sent:
+        lab.settle()
+    lab.tree.rename(other, lab.file)
+    assert lab.read(lab.file) == b"new"
+    assert lab.tree.names(f"{lab.files}/{NDI_ID}") == ["a.bin"]
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"new"}
+
+
+def test_a_file_that_is_renamed_onto_itself_stays(lab: Lab) -> None:
+    lab.write(f"{lab.documents}/.scratch", b"something")
+    lab.tree.rename(f"{lab.documents}/.scratch", f"{lab.documents}/.scratch")
+    assert lab.read(f"{lab.documents}/.scratch") == b"something"
+
+
+def test_a_document_that_was_moved_aside_comes_back_under_another_name(lab: Lab) -> None:
+    lab.save("first")
+    lab.settle()
+    lab.tree.rename(lab.json, f"{lab.json}~")
+    lab.tree.rename(f"{lab.json}~", f"{lab.documents}/mine.json")
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+    lab.settle()
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
