@@ -238,13 +238,13 @@ class Bodies:
 
         def finished(batch: Batch, job: Future[None]) -> None:
             if job.cancelled():
-                self._claims.settle(batch, Unreachable("The mount is ending"))
+                self._claims.settle(batch, Unreachable("The mount is ending; mount again"))
 
         for batch in batches:
             try:
                 job = self._ahead.submit(run, batch)
             except RuntimeError:  # the pool is closed
-                self._claims.settle(batch, Unreachable("The mount is ending"))
+                self._claims.settle(batch, Unreachable("The mount is ending; mount again"))
                 return
             job.add_done_callback(partial(finished, batch))
 
@@ -338,4 +338,6 @@ def _missing(asked: list[str], fetched: Fetched) -> list[str]:
 
 
 def _gone(dataset_id: str, document_id: str) -> NotFound:
-    return NotFound(f"Document {document_id} is not in dataset {dataset_id} any more")
+    return NotFound(
+        f"Document {document_id} is not in dataset {dataset_id} any more; list its folder again"
+    )

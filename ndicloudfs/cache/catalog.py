@@ -193,7 +193,10 @@ class Catalog:
             self._in_background(_detail_key(dataset_id), lambda: self._fetch_detail(dataset_id))
         fields = self._index.dataset_fields(dataset_id)
         if fields is None:
-            raise NotFound(f"Dataset {dataset_id} is not on the server")
+            raise NotFound(
+                f"Dataset {dataset_id} is not on the server, or not visible to this account;"
+                " see: ndicloudfs whoami"
+            )
         return fields
 
     def fetch_detail(self, dataset_id: str) -> None:

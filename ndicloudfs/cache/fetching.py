@@ -188,7 +188,10 @@ class Fetcher:
         lost = self._blocks.absent(key, positions)
         self._blocks.close(key)
         if lost:
-            raise NotKept(f"The disk of the cache did not take a part of file {file.uid}")
+            raise NotKept(
+                f"The disk of the cache did not take a part of file {file.uid};"
+                " make room there, or see: ndicloudfs doctor"
+            )
         return False
 
     def close_shelf(self, shelf: Shelf) -> None:
@@ -247,7 +250,7 @@ class Fetcher:
         if got.total != file.size or got.placed != length:
             raise BadAnswer(
                 f"File {file.uid}: the object store sent {got.placed} of {length} bytes"
-                f" at {start}, of {got.total} in all instead of {file.size}"
+                f" at {start}, of {got.total} in all instead of {file.size}; read it again"
             )
 
     def _save(self, piece: Piece, fetched: Iterable[range]) -> None:

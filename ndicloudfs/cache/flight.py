@@ -24,7 +24,7 @@ def interrupted() -> None:
     """Raise ``Interrupted`` where this thread waits for somebody who has been killed."""
     killed = INTERRUPTED.get(None)
     if killed is not None and killed():
-        raise Interrupted("Whoever asked for it was interrupted")
+        raise Interrupted("The program that asked for it was interrupted; try again")
 
 
 def settled(future: Future[Any], seconds: float) -> bool:

@@ -122,7 +122,7 @@ class LocalCache:
     def close(self) -> None:
         """Stop what runs in the background and close the files."""
         self._stopping.set()
-        self._stay_down("The mount is ending; nothing more is fetched")
+        self._stay_down("The mount is ending and fetches nothing more; mount again")
         self.objects.close()
         self.bodies.close()
         self._pool.shutdown(wait=True, cancel_futures=True)

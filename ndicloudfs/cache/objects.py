@@ -133,7 +133,10 @@ class Objects:
                         " object store; check the network for a proxy or a sign-in page"
                     )
             if len(got.data) != min(length, got.total):
-                raise BadAnswer(f"File {uid}: the object store sent {len(got.data)} bytes")
+                raise BadAnswer(
+                    f"File {uid}: the object store sent {len(got.data)} bytes"
+                    f" of {min(length, got.total)}; read it again"
+                )
             self._fetcher.put_first(ObjectFile(dataset_id, uid, got.total), got.data)
             self._index.put_object_size(dataset_id, uid, got.total, verified=True)
             return got.total

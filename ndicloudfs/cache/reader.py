@@ -54,7 +54,10 @@ class ObjectReader:
             finally:
                 self._memory.release(pieces)
             wanted = needed
-        raise CloudError(f"Blocks of file {self._shelf.file.uid} were lost again and again")
+        raise CloudError(
+            f"Blocks of file {self._shelf.file.uid} were lost from the cache again and again;"
+            " see whether its disk is full or damaged: ndicloudfs doctor"
+        )
 
     def close(self) -> None:
         """Give up what was to be fetched ahead and was not begun."""

@@ -119,7 +119,9 @@ def _opened(given: dict[str, Any]) -> Iterator[Store]:
         finally:
             store.close()
     except (sqlite3.Error, diskcache.Timeout) as error:
-        raise Failure(f"The cache in {folder} cannot be used: {error}", FAILED) from error
+        raise Failure(
+            f"The cache in {folder} cannot be used: {error}; see: ndicloudfs doctor", FAILED
+        ) from error
 
 
 def _mounts(folder: str) -> list[Json]:

@@ -55,7 +55,10 @@ class _Shell:
         if output:
             self._console.print(output, markup=False, highlight=False)
         if result.returncode:
-            raise Failure(f"The tour stopped: {command[0]} ended with {result.returncode}")
+            raise Failure(
+                f"The tour stopped: {command[0]} ended with {result.returncode};"
+                " see whether the machine has everything: ndicloudfs doctor"
+            )
         return result.stdout
 
     def _show(self, line: str) -> None:
@@ -184,7 +187,10 @@ def _tour(mount: Path, console: Console) -> None:
     sums = shell.run("sha256sum", recording.name, str(copy))
     through = {line.split()[0] for line in sums.splitlines()}
     if through != {_source_sum(copy.stat().st_size)}:
-        raise Failure("The checksum differs from that of the source")
+        raise Failure(
+            "The checksum of the recording differs from that of its source;"
+            " report this to the maintainers"
+        )
     console.print("The checksums equal that of the source.")
     shell.run(sys.executable, "-c", _READ_RECORDING.format(name=json.dumps(recording.name)))
 
@@ -195,7 +201,7 @@ def _source_sum(size: int) -> str:
         if source.size == size:
             with source.open() as data:
                 return hashlib.sha256(data.read()).hexdigest()
-    raise Failure(f"The sample has no object of {size} bytes")
+    raise Failure(f"The sample has no object of {size} bytes; install ndicloudfs again")
 
 
 def _command(*arguments: str) -> list[str]:

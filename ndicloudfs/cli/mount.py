@@ -71,7 +71,10 @@ def mount(
     cache_folder = values.of("cache-dir") or settings.default_cache_folder()
     cache_folder = Path(points.absolute(str(cache_folder)))
     if Path(target) == cache_folder or Path(target) in cache_folder.parents:
-        raise Failure(f"The cache folder {cache_folder} lies inside the mount point {target}")
+        raise Failure(
+            f"The cache folder {cache_folder} lies inside the mount point {target};"
+            " choose another with --cache-dir"
+        )
     options = server.MountOptions(
         mountpoint=target,
         cache=CacheOptions(

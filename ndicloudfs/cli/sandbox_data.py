@@ -164,7 +164,10 @@ def _sandbox(ready_file: Path | None) -> CloudConfig:
                 "NDI_CLOUD_ORGANIZATION_ID": ready["organization_id"],
             }
         except (ValueError, KeyError, TypeError) as error:
-            raise Failure(f"{ready_file} was not written by `ndicloudfs sandbox serve`") from error
+            raise Failure(
+                f"{ready_file} was not written by `ndicloudfs sandbox serve`;"
+                " start one with --ready-file"
+            ) from error
     config = CloudConfig.from_environment(environ)
     host = urlsplit(config.url).hostname or ""
     if not is_loopback(host):
@@ -188,7 +191,9 @@ def _make(config: CloudConfig, order: _Order, *, as_json: bool) -> None:
                     loader.publish()
         except (CloudError, FolderError, NotLoaded) as error:
             failure = failure_of(error) or Failure(str(error))
-            message = f"{failure.message} (dataset {dataset_id} is incomplete)"
+            message = (
+                f"{failure.message} (dataset {dataset_id} is incomplete; remove it and begin again)"
+            )
             raise Failure(message, failure.exit_code) from error
     if as_json:
         click.echo(
@@ -210,7 +215,7 @@ def _first_organization(cloud: NdiCloud) -> str:
     for organization in cloud.account.user().organizations:
         if organization.can_upload:
             return organization.id
-    raise Failure("The account has no organization that it may upload to")
+    raise Failure("The account has no organization that it may upload to; sign in with another one")
 
 
 def _create(cloud: NdiCloud, organization_id: str, order: _Order) -> str:

@@ -71,7 +71,7 @@ class Folder:
         for path in self._documents:
             body = read_document(path)
             if body is None:
-                raise FolderError(f"{path} is no NDI document any more")
+                raise FolderError(f"{path} is no NDI document any more; load the folder again")
             yield body
         for item in self._generic:
             yield _generic_document(item, self._session_id)
@@ -104,7 +104,9 @@ def scan(root: Path) -> Folder:
             uid = _identity("object", key)
             generic.append(_Generic(key, uid, path.name))
         if uid in objects:
-            raise FolderError(f"{objects[uid].path} and {path} are named by the same uid")
+            raise FolderError(
+                f"{objects[uid].path} and {path} are named by the same uid; rename one of them"
+            )
         objects[uid] = FolderObject(uid, size, path)
     return Folder(
         objects=tuple(objects.values()),
@@ -147,7 +149,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, int]]:
         try:
             entry.name.encode()
         except UnicodeEncodeError:
-            raise FolderError(f"the name of {str(path)!a} is not UTF-8") from None
+            raise FolderError(f"the name of {str(path)!a} is not UTF-8; rename it") from None
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError as error:
@@ -156,10 +158,14 @@ def _walk(root: Path) -> Iterator[tuple[Path, int]]:
             yield from _walk(path)
         elif stat.S_ISREG(status.st_mode):
             if not os.access(path, os.R_OK):
-                raise FolderError(f"{path} cannot be read: permission denied")
+                raise FolderError(
+                    f"{path} cannot be read: permission denied; run: chmod -R u+rX {path}"
+                )
             yield path, status.st_size
         else:
-            raise FolderError(f"{path} is {_kind(status.st_mode)}; only files can be loaded")
+            raise FolderError(
+                f"{path} is {_kind(status.st_mode)}; only files can be loaded, move it away"
+            )
 
 
 def _kind(mode: int) -> str:
@@ -173,7 +179,8 @@ def _kind(mode: int) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> FolderError:
-    return FolderError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
+    reason = (error.strerror or str(error)).lower()
+    return FolderError(f"{path} cannot be read: {reason}; correct that, or move it away")
 
 
 def _uids(body: Json) -> Iterator[str]:

@@ -185,7 +185,7 @@ class Loader:
             elif self._monotonic() >= deadline:
                 raise TimedOut(
                     f"the server shows {now} of {wanted} {what} of dataset {self._dataset_id}, "
-                    f"and no more for {self._patience:g} s"
+                    f"and no more for {self._patience:g} s; look again later"
                 )
             self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -71,14 +71,18 @@ class Request:
         """The argument ``name``, which must be text. Raises ``Misused``."""
         value = self.arguments.get(name)
         if not isinstance(value, str):
-            raise Misused(f"{name} is missing")
+            raise Misused(
+                f"{name} is missing in what the mount was sent; unmount and mount it again"
+            )
         return value
 
     def texts(self, name: str) -> list[str]:
         """The argument ``name``, which must be a list of texts. Raises ``Misused``."""
         value = self.arguments.get(name)
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise Misused(f"{name} is missing")
+            raise Misused(
+                f"{name} is missing in what the mount was sent; unmount and mount it again"
+            )
         return value
 
 
@@ -283,7 +287,7 @@ class ControlServer:
             request = json.loads(line)
             name, arguments = request["command"], request["arguments"]
         except (ValueError, KeyError, TypeError):
-            raise Misused("The mount was not sent a command") from None
+            raise Misused("The mount was not sent a command; unmount and mount it again") from None
         handler = self._handlers.get(name)
         if handler is None or not isinstance(arguments, dict):
             raise Misused(f"The mount does not know the command {name}; unmount and mount it again")

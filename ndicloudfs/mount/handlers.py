@@ -50,7 +50,9 @@ class _Handlers:
         """The documents at ``path`` and below that meet ``conditions``."""
         conditions = request.arguments.get("conditions")
         if not isinstance(conditions, list):
-            raise Misused("conditions are missing")
+            raise Misused(
+                "The search has no conditions; say what to look for, such as --isa subject"
+            )
         found: list[Json] = []
 
         def asked(datasets: int) -> None:
@@ -103,5 +105,8 @@ class _Handlers:
             reason = f"{error.strerror}; where it is new on the server, refresh the folder above it"
             raise FileNotFoundError(error.errno, reason, path) from error
         if scope is None:
-            raise Misused(f"{path} is made by the mount itself; there is nothing on the server")
+            raise Misused(
+                f"{path} is made by the mount itself, there is nothing of it on the server;"
+                " name a dataset, or something in one"
+            )
         return scope

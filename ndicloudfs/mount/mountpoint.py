@@ -87,7 +87,10 @@ def check(target: str) -> None:
             f"{target} is already mounted; to mount it anew, first run: ndicloudfs umount {target}"
         )
     if found is not None:
-        raise MountError(f"{target} is already the mount point of a {found.filesystem} file system")
+        raise MountError(
+            f"{target} is already the mount point of a {found.filesystem} file system;"
+            " choose another directory"
+        )
     try:
         empty = not any(Path(target).iterdir())
     except FileNotFoundError:
@@ -117,9 +120,12 @@ def check_ours(target: str) -> None:
     """Raise ``MountError`` where no mount of ndicloudfs is at ``target``."""
     found = mounted_at(target)
     if found is None:
-        raise MountError(f"{target} is not mounted")
+        raise MountError(f"{target} is not mounted; `ndicloudfs status` shows what is")
     if found.filesystem != FILESYSTEM_TYPE:
-        raise MountError(f"{target} is a {found.filesystem} mount, not one of ndicloudfs")
+        raise MountError(
+            f"{target} is a {found.filesystem} mount, not one of ndicloudfs;"
+            f" end it with: umount {target}"
+        )
 
 
 def unmount(target: str, *, lazy: bool = False) -> None:
@@ -148,7 +154,10 @@ def unmount(target: str, *, lazy: bool = False) -> None:
                 f"{target} is in use by a program or a shell; close it,"
                 f" or run: ndicloudfs umount --lazy {target}"
             )
-        raise MountError(f"{target} could not be unmounted: {reason[0]}")
+        raise MountError(
+            f"{target} could not be unmounted: {reason[0]}; see: ndicloudfs doctor,"
+            f" or run: ndicloudfs umount --lazy {target}"
+        )
 
 
 def _unmount_command(target: str, *, lazy: bool) -> list[str]:

@@ -92,7 +92,10 @@ class Queueing:
         """Decide a conflict: the version of here (``mine``), or the server's."""
         (entry,) = self._chosen(request)
         if entry.state is not State.CONFLICT:
-            raise Misused(f"{entry.generation} is no conflict, it is {entry.state.value}")
+            raise Misused(
+                f"{entry.generation} is no conflict, it is {entry.state.value};"
+                " `ndicloudfs queue list` shows the conflicts"
+            )
         self._own().resolve(entry.generation, mine=request.arguments.get("mine") is True)
         return {"resolved": entry.generation}
 
@@ -105,7 +108,9 @@ class Queueing:
 
     def _own(self) -> WriteBack:
         if self._writeback is None:
-            raise Misused("This mount is read-only; it has no queue")
+            raise Misused(
+                "This mount is read-only and has no queue; mount without -o ro, signed in, to write"
+            )
         return self._writeback
 
     def _chosen(self, request: Request) -> list[Entry]:
@@ -119,7 +124,7 @@ class Queueing:
                 if entry.tries or entry.state in (State.CONFLICT, State.REJECTED)
             ]
         if not isinstance(ids, list):
-            raise Misused("ids is a list")
+            raise Misused("The mount was sent ids that are no list; unmount and mount it again")
         known = {entry.generation: entry for entry in queue}
         missing = [id_ for id_ in ids if id_ not in known]
         if missing:

@@ -186,7 +186,8 @@ def _run(
     except RuntimeError as error:
         if not answered:
             raise mountpoint.MountError(
-                f"{options.mountpoint} could not be mounted: libfuse gave up with code {error}"
+                f"{options.mountpoint} could not be mounted: libfuse gave up with code {error};"
+                " see: ndicloudfs doctor"
             ) from None
         # libfuse 3 calls it an error when a signal ends the mount, which it then takes away.
         log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
@@ -223,7 +224,10 @@ def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any
             raise
     if said is None:
         process.terminate()
-        return False, {"error": f"The mount did not answer within {_START_SECONDS:.0f} s"}
+        return False, {
+            "error": f"The mount did not answer within {_START_SECONDS:.0f} s; try again with"
+            f" --debug, or look into {log_file}"
+        }
     if not said:
         process.wait()
         tail = log_file.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()

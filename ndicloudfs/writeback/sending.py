@@ -46,7 +46,7 @@ def in_parallel(
 
     def attempt(work: Work) -> str | CloudError:
         if context.stopping.is_set():
-            return CloudError("The write-back is being stopped")
+            return CloudError("The mount is ending; what waits is sent by the next one")
         try:
             answer = call(work)
         except CloudError as error:

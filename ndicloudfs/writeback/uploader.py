@@ -340,4 +340,7 @@ class Uploader:
         """Something unforeseen: say so, and try again later."""
         if not self._context.stopping.is_set():
             log.exception("%d entries could not be sent", len(entries))
-            self._context.later(entries, ServerFault(f"They could not be sent: {error}"))
+            self._context.later(
+                entries,
+                ServerFault(f"The changes could not be sent: {error}; they are sent again later"),
+            )

@@ -104,7 +104,9 @@ def file_size(opened: object) -> int:
 def test_unmounting_what_is_not_mounted_says_so(home: Machine) -> None:
     result = home.run("umount", home.home)
     assert result.returncode == 1
-    assert result.stderr == f"ndicloudfs: {home.home} is not mounted\n"
+    assert result.stderr == (
+        f"ndicloudfs: {home.home} is not mounted; `ndicloudfs status` shows what is\n"
+    )
 
 
 def test_two_mounts_share_one_cache(home: Machine) -> None:
