@@ -23,7 +23,7 @@ from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
 from tests.writeback.workload import read_manifest
-from tests.writeback.worlds import QUICK, Lab, Told
+from tests.writeback.worlds import PATIENT, Lab, Told
 
 KILLS = 5
 UPLOAD_DOCUMENTS = "POST /datasets/{id}/documents/bulk-upload"
@@ -87,7 +87,7 @@ class Crash:
         """Send what is left; then the server must hold exactly what was closed."""
         self._sandbox.clear_faults()
         with NdiCloud(self._config) as cloud:
-            options = WriteBackOptions(self._state, QUICK)
+            options = WriteBackOptions(self._state, PATIENT)
             back = WriteBack(cloud, self._sandbox.email, options, Told())
             lab = Lab(self._sandbox, cloud, self._dataset_id, self._state, options)
             lab.back = back

@@ -17,7 +17,7 @@ from typing import Any
 
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.writeback import Place, WriteBack, WriteBackOptions, fingerprint
-from tests.writeback.worlds import QUICK, Told, body_of, data_of
+from tests.writeback.worlds import PATIENT, Told, body_of, data_of
 
 State = dict[str, Any] | None  # text, and files: name -> hash of the bytes; None: deleted
 Manifest = dict[str, dict[str, Any]]  # by ndi id
@@ -145,7 +145,7 @@ def main() -> None:
     state, manifest, seed, dataset_id, organization_id = sys.argv[1:6]
     config = CloudConfig.from_environment(os.environ)
     with NdiCloud(config) as cloud:
-        back = WriteBack(cloud, config.email, WriteBackOptions(Path(state), QUICK), Told())
+        back = WriteBack(cloud, config.email, WriteBackOptions(Path(state), PATIENT), Told())
         back.start()
         sys.stdout.write("ready\n")
         sys.stdout.flush()

@@ -26,6 +26,9 @@ DATASET, ORGANIZATION = "65f0c0ffee0000000000d001", "65f0c0ffee0000000000b001"
 NOWHERE = CloudConfig("http://127.0.0.1:9/v1", "somebody@example.org", "secret")
 # A server whose delays are a twentieth of the real ones, or none.
 QUICK = replace(Timing().scaled(0.05), silence=0.3, longest_open=5.0)
+# Where writers are killed under load, the sandbox has taken more than 3 s to show what was sent,
+# and what comes after all patience may stand where something newer should.
+PATIENT = replace(QUICK, patience=15.0)
 
 
 def place(
