@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from cachetools import TTLCache
+
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
 from ndicloudfs.cache.catalog import Upstream
@@ -19,12 +21,15 @@ from ndicloudfs.cache.flight import LOOK_EVERY, interrupted, settled
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.memory import Memory, ObjectFile, Piece, Shelf, runs
+from ndicloudfs.cache.streams import Stream
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, SizeChanged
 
 MIB = 1 << 20
 # Bytes fetched ahead, for all readers together. 48 MiB are 12 ranges of 4 MiB on their way, what
 # a network of 30 ms and 80 MB/s per connection needs for 600 MB/s (scripts/bench sequential).
 AHEAD_LIMIT = 48 * MIB
+# s: who goes through a file in order and has not read for longer leaves the room to others.
+ACTIVE = 1.0
 CONNECTIONS = 16  # ranges fetched ahead at the same time
 ATTEMPTS = 3
 # Blocks fetched once more between two that are missing: 512 KiB take 6 ms, another range takes 30.
@@ -60,7 +65,7 @@ class Fetcher:
         self._lock = threading.Lock()
         self._ahead = 0  # bytes
         self._unsaved = 0  # bytes
-        self._streams = 0
+        self._active: TTLCache[Stream, bool] = TTLCache(1000, ACTIVE)
         self._readahead = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ndi-readahead")
         self._urgent = ThreadPoolExecutor(URGENT, thread_name_prefix="ndi-urgent")
 
@@ -69,15 +74,11 @@ class Fetcher:
         """Bytes that are being fetched ahead."""
         return self._ahead
 
-    @property
-    def window(self) -> int:
-        """How many blocks to fetch ahead of each reader in order: its share of the limit."""
-        return max(1, AHEAD_LIMIT // BLOCK // max(1, self._streams))
-
-    def count_streams(self, change: int) -> None:
-        """Note how many more or fewer readers go through a file in order."""
+    def window(self, stream: Stream) -> int:
+        """How many blocks to fetch ahead of a reader in order, who reads now: its share."""
         with self._lock:
-            self._streams += change
+            self._active[stream] = True
+            return max(1, AHEAD_LIMIT // BLOCK // len(self._active))
 
     def bring(self, piece: Piece) -> None:
         """Bring a piece that somebody waits for: from the disk now, what is missing beside it."""

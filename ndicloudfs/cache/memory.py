@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
+from ndicloudfs.cloud.errors import CloudError
 
 LARGE = BLOCKS * BLOCK  # bytes of the buffers that are used again
 
@@ -189,10 +190,19 @@ class Memory:
 
 
 def cut(pieces: Sequence[Piece], start: int, stop: int) -> bytes:
-    """The bytes from ``start`` to ``stop`` of an object out of pieces that hold them all."""
-    parts = [
-        piece.data[max(0, start - piece.start) : max(0, stop - piece.start)] for piece in pieces
-    ]
+    """The bytes from ``start`` to ``stop`` of an object out of pieces that hold them all.
+
+    Pieces may overlap: one range is fetched over blocks that were at hand. Raises ``CloudError``
+    rather than give fewer bytes.
+    """
+    parts, at = [], start
+    for piece in pieces:
+        part = piece.data[max(0, at - piece.start) : max(0, stop - piece.start)]
+        if part and piece.start <= at:
+            parts.append(part)
+            at += len(part)
+    if at != stop:
+        raise CloudError(f"Blocks of file {pieces[0].shelf.file.uid} were lost; try again")
     return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
 

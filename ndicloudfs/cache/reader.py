@@ -25,7 +25,6 @@ class ObjectReader:
         self._shelf = shelf
         self._lock = threading.Lock()
         self._streams = Streams(-(-shelf.file.size // BLOCK))
-        self._in_order = 0  # streams that the fetcher knows of
         self._jobs: deque[tuple[Stream, range, Future[None]]] = deque(maxlen=JOBS_KEPT)
         self._closed = False
 
@@ -65,10 +64,8 @@ class ObjectReader:
             if self._closed:
                 return
             self._closed = True
-            count, self._in_order = self._in_order, 0
             jobs = [job for _, _, job in self._jobs]
             self._jobs.clear()
-        self._fetcher.count_streams(-count)
         for job in jobs:
             job.cancel()
         self._fetcher.close_shelf(self._shelf)
@@ -81,10 +78,6 @@ class ObjectReader:
             if not stream.in_order and not self._memory.known(self._shelf, needed):
                 wanted = self._streams.neighbourhood(needed)
             taken_back = list(self._jobs) if new else []
-            change = self._streams.in_order - self._in_order
-            if not self._closed:
-                self._in_order += change
-                self._fetcher.count_streams(change)
         # A seek: what waits for its turn in favour of another place goes behind this read.
         for other, numbers, job in taken_back:
             if job.cancel():
@@ -95,9 +88,9 @@ class ObjectReader:
     def _go_ahead(self, stream: Stream) -> None:
         """Fetch ahead, as far as the stream has earned."""
         with self._lock:
-            if self._closed:
+            if self._closed or not stream.in_order:
                 return
-            ahead = self._streams.ahead(stream, self._fetcher.window)
+            ahead = self._streams.ahead(stream, self._fetcher.window(stream))
             for numbers in ahead:
                 jobs = self._fetcher.bring_ahead(self._shelf, numbers)
                 if jobs is None:  # no room now: a later read asks again

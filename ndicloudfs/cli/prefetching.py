@@ -71,7 +71,7 @@ def _summary(done: Json) -> str:
 @contextmanager
 def _shown() -> Iterator[Callable[[Json], None]]:
     """What shows progress: bars on a terminal, lines elsewhere, both on standard error."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = Console(stderr=True)  # soft wrapping would miscount lines in narrow windows
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -122,6 +122,6 @@ def _lines(console: Console) -> Callable[[Json], None]:
         if rate:
             left = (facts["bytes_total"] - facts["bytes"]) / rate
             line += f" at {size(int(rate))}/s, about {left:.0f} s left"
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return show

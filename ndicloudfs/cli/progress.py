@@ -19,7 +19,7 @@ class Shown:
 
     def __init__(self, sentence: Callable[[Json], str]) -> None:
         self._sentence = sentence
-        self._console = Console(stderr=True, soft_wrap=True)
+        self._console = Console(stderr=True)  # soft wrapping would miscount lines in narrow windows
         self._last = time.monotonic()
         self._status: Status | None = None
 
@@ -30,7 +30,7 @@ class Shown:
             self._status.update(text)
         elif time.monotonic() - self._last >= LINE_INTERVAL:
             self._last = time.monotonic()
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Shown:
         if self._console.is_terminal:

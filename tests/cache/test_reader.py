@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
@@ -145,6 +145,7 @@ faults = st.sampled_from(["no_range", "short", "truncate", "drop", "garbage", "s
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example([(0, 1), (3 * BLOCK, 1), (0, 3 * BLOCK + 1)], "no_range", 0)  # pieces that overlap
 @given(reads, faults, st.integers(0, 3))
 def test_every_byte_equals_the_source_whatever_is_read_and_whatever_fails(
     lab: Lab,
