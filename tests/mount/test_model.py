@@ -233,6 +233,7 @@ class Machine(RuleBasedStateMachine):
         stem, document = self.existing(stem)
         if document is None:
             return
+        stem = document.stem  # one that was never sent has no other name to come back to
         text = json.dumps(self.body(stem, value)).encode()
         self.close_files_of(document)
         backup = f"{self.folder}/{stem}.json.bak~"
