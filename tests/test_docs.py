@@ -25,6 +25,13 @@ def test_the_reference_is_that_of_the_code(name: str) -> None:
     assert (ROOT / name).read_text() == pages()[name], "run: scripts/docs"
 
 
+def test_every_message_names_the_next_step() -> None:
+    sentences = re.findall(r"^- (.+)$", pages()["docs/reference/messages.md"], re.MULTILINE)
+    assert len(sentences) > 50
+    # The next step is what stands behind the semicolon.
+    assert [sentence for sentence in sentences if not re.search(r"; \S", sentence)] == []
+
+
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")],

@@ -25,5 +25,7 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"there is no completion for {shell}")
+        raise click.UsageError(
+            f"there is no completion for {shell}; there is for bash, zsh and fish"
+        )
     click.echo(kind(ndicloudfs, {}, "ndicloudfs", VARIABLE).source())

@@ -62,7 +62,9 @@ def mount(
     Example: mkdir -p ~/ndi && ndicloudfs mount ~/ndi && ls ~/ndi/published
     """
     if len(places) > 2:
-        raise click.UsageError(f"more than SOURCE and MOUNTPOINT: {' '.join(places[2:])}")
+        raise click.UsageError(
+            f"more than SOURCE and MOUNTPOINT: {' '.join(places[2:])}; quote names that have blanks"
+        )
     parsed = mount_options.parse(fuse_options)
     if verbose:
         given["log_level"] = given.get("log_level") or "debug"

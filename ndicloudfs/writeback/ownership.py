@@ -26,7 +26,7 @@ class Ownership:
             os.close(self._descriptor)
             who = f"process {owner}" if owner else "another process"
             raise JournalInUse(
-                f"Another mount of this account may write already ({who}): "
+                f"Another mount of this account may write already ({who}); "
                 "end it first, or mount this one read-only with -o ro"
             )
         os.ftruncate(self._descriptor, 0)
