@@ -121,7 +121,7 @@ def test_a_path_is_found_from_inside_the_mount_and_through_links(lab: Lab) -> No
             "nothing: No such file or directory; where it is new on the server, refresh",
             1,
         ),
-        ("ndi/.ndicloudfs", "there is nothing on the server", 2),
+        ("ndi/.ndicloudfs", "there is nothing of it on the server", 2),
         (".", "is not in a mount of ndicloudfs", 2),
     ],
 )
