@@ -136,7 +136,8 @@ def test_the_id_of_a_document_never_changes(lab: Written) -> None:
     changed["base"]["id"] = "41269430c7aed099_40dc5489899dc92a"
     with failing(errno.EINVAL):
         write_and_close(lab.json, json.dumps(changed).encode())
-    assert lab.json.read_bytes() == before
+    # The kernel tells of the end of the open file after close() has returned.
+    until(lambda: lab.json.read_bytes() == before)
     with failing(errno.EPERM):
         lab.json.rename(lab.documents / "other.json")
 
