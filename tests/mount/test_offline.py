@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cloud_process import CloudProcess, cloud_process
-from tests.support.mounting import BINDINGS, Machine, machine, tool
+from tests.support.mounting import BINDINGS, Machine, machine, serving, tool
 from tests.support.system import until
 
 DATASET = "Sandbox Lab/Data"
@@ -140,6 +140,7 @@ def test_offline_never_touches_the_network(
     root = user.mount()
     seen = Seen(root)
     user.umount(root)
+    until(lambda: not serving(root))  # what it fetches in the background ends with it
     before = cloud.requests()
     user.arguments = ("--offline", "--metadata-ttl", "0")
     user.mount()
