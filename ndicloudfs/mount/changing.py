@@ -33,7 +33,7 @@ class ChangingOperations(Operations):
         with self._failures(path or ""):
             self._fs.write(fi.fh, data, offset)
         if path is not None:
-            self._told.forget(path)  # what the kernel knows of its size does not count any more
+            self._told.written(path)
         return len(data)
 
     def flush(self, path: str | None, fi: Any) -> int:
@@ -72,6 +72,7 @@ class ChangingOperations(Operations):
         """Remove a file."""
         with self._failures(path):
             self._fs.unlink(path)
+        self._told.forget(path)
         return 0
 
     def mkdir(self, path: str, mode: int) -> int:
@@ -91,6 +92,7 @@ class ChangingOperations(Operations):
         """Move a file, in place of what is there."""
         with self._failures(old):
             self._fs.rename(old, new)
+        self._told.renamed(old, new)
         self._invalidation.drop(old)  # what the kernel knows of the file goes on under its new name
         return 0
 
