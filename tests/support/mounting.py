@@ -143,6 +143,6 @@ def serving(target: Path) -> list[int]:
                 words = (process / "cmdline").read_bytes().split(b"\0")
             except OSError:  # it has ended
                 continue
-            if b"--foreground" in words and os.fsencode(target) in words:
+            if b"mount" in words and os.fsencode(target) in words:
                 found.append(int(process.name))
     return found
