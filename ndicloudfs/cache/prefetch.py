@@ -144,7 +144,7 @@ class Prefetch:
     def _uids(self, dataset_id: str, rows: list[DocumentRow]) -> Iterator[str]:
         for row in rows:
             try:
-                links = self._bodies.files(dataset_id, row.id) if row.has_files is not False else []
+                links = self._bodies.files(dataset_id, row.id) if row.has_files != 0 else []
             except NotFound:  # deleted since it was listed
                 continue
             yield from (link.uid for link in links if link.uid)

@@ -22,7 +22,7 @@ COMMANDS = {
     "logout": "account",
     "whoami": "account",
     "mount": "mount",
-    "umount": "mount",
+    "umount": "umount",
     "status": "status",
     "sync": "sync",
     "queue": "queue",

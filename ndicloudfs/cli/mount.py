@@ -1,12 +1,12 @@
-"""``ndicloudfs mount`` and ``ndicloudfs umount``."""
+"""``ndicloudfs mount``."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,12 +17,9 @@ from ndicloudfs.cache.local import CacheOptions
 from ndicloudfs.cli import logs, mount_options, settings
 from ndicloudfs.cli.account import life
 from ndicloudfs.cli.failure import FAILED, Failure, failure_of
-from ndicloudfs.cli.sync import left_over, wait_for
 from ndicloudfs.cli.who import Who, who_asks
+from ndicloudfs.mount import background, server
 from ndicloudfs.mount import mountpoint as points
-from ndicloudfs.mount import server
-from ndicloudfs.mount.commands import CommandFailed, Place
-from ndicloudfs.mount.control import Misused
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +41,11 @@ log = logging.getLogger(__name__)
     *("metrics", "log-level", "log-file"),
 )
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
-@click.option("--ready-fd", type=int, hidden=True)
 def mount(
     places: tuple[str, ...],
     foreground: bool,
     fuse_options: tuple[str, ...],
     verbose: bool,
-    ready_fd: int | None,
     **given: Any,
 ) -> None:
     """Mount NDI Cloud at MOUNTPOINT, and return when the mount answers.
@@ -96,41 +91,23 @@ def mount(
     )
     log_file = values.of("log-file") or default_log_file(target)
     if foreground:
-        _serve(options, values, ready_fd, log_file if ready_fd is not None else None)
+        _serve(options, values, None, _say_nothing)
         return
     points.clear_dead(target)
     points.check(target)
-    who = who_asks(values)
-    arguments = _arguments(fuse_options, given, cache_folder, log_file, (*places[:-1], target))
-    _start(arguments, log_file)
+    log_file = Path(points.absolute(str(log_file)))
+    said = background.start(partial(_serve, options, values, log_file), log_file)
+    if said:
+        raise Failure(str(said.get("error")), int(said.get("code", FAILED)))
     if values.of("log-level") == "debug":
         click.echo(f"mounted at {target}, logging to {log_file}")
-    _say_how_long(who)
+    _say_how_long(who_asks(values))
 
 
 def default_log_file(target: str) -> Path:
     """Where the mount at ``target`` logs: a file of its own, as two cannot rotate one."""
     name = target.strip("/").replace("/", "-") or "root"
     return settings.log_folder() / f"{quote(name, safe=' @+-')[:200]}.log"
-
-
-def _arguments(
-    fuse_options: tuple[str, ...],
-    given: dict[str, Any],
-    cache_folder: Path,
-    log_file: Path,
-    places: tuple[str, ...],
-) -> list[str]:
-    """The command line of the process that serves the mount."""
-    # It runs in /, where relative paths mean something else.
-    own = {
-        **_given(given),
-        "cache_dir": cache_folder,
-        "log_file": Path(points.absolute(str(log_file))),
-    }
-    flags = [settings.BY_PARAMETER[name].as_argument(value) for name, value in own.items()]
-    options = [f"-o{text}" for text in fuse_options]
-    return ["mount", "--foreground", *options, *flags, "--", *places]
 
 
 def _given(given: dict[str, Any]) -> dict[str, Any]:
@@ -140,13 +117,10 @@ def _given(given: dict[str, Any]) -> dict[str, Any]:
 def _serve(
     options: server.MountOptions,
     values: settings.Settings,
-    ready_fd: int | None,
     log_file: Path | None,
+    say: Callable[[background.Said], None],
 ) -> None:
-    def say(answer: dict[str, object]) -> None:
-        if ready_fd is not None:
-            os.write(ready_fd, json.dumps(answer).encode() + b"\n")
-            os.close(ready_fd)
+    """Serve the mount until it ends. ``say`` hears when it answers, or why it never will."""
 
     def ready() -> None:
         log.info("mounted at %s", options.mountpoint)
@@ -159,16 +133,14 @@ def _serve(
         server.serve(who.config, options, ready, who.stored)
     except Exception as error:
         failure = failure_of(error)
-        if failure is None or ready_fd is None:
+        if failure is None or log_file is None:
             raise
         say({"error": failure.message, "code": failure.exit_code})
         sys.exit(failure.exit_code)
 
 
-def _start(arguments: list[str], log_file: Path) -> None:
-    ready, said = server.start(arguments, log_file)
-    if not ready:
-        raise Failure(str(said.get("error")), int(said.get("code", FAILED)))
+def _say_nothing(answer: background.Said) -> None:
+    """In the foreground nobody waits for an answer."""
 
 
 def _say_how_long(who: Who) -> None:
@@ -181,36 +153,3 @@ def _say_how_long(who: Who) -> None:
     advice = who.stored.advice if who.stored else "ndicloudfs login"
     click.echo(f"Signed in as {account.email or 'the token says'}; {end}.", err=True)
     click.echo(f"The mount then shows what is cached, until: {advice}", err=True)
-
-
-@click.command()
-@click.argument("mountpoint")
-@click.option("--now", is_flag=True, help="Do not wait for uploads; the next mount goes on.")
-@click.option("--lazy", is_flag=True, help="Take the mount away even while it is in use.")
-def umount(mountpoint: str, now: bool, lazy: bool) -> None:
-    """End the mount at MOUNTPOINT, after the server has everything that was written.
-
-    Example: ndicloudfs umount ~/ndi
-    """
-    target = points.absolute(mountpoint)
-    points.check_ours(target)
-    # Whoever does not answer has died, belongs to somebody else, or is of an older version; what
-    # is queued is safe anyway.
-    with contextlib.suppress(CommandFailed, Misused):
-        _prepare(Place(target, ""), now=now or lazy)
-    points.unmount(target, lazy=lazy)
-
-
-def _prepare(place: Place, *, now: bool) -> None:
-    if now:
-        place.ask("leave queue")
-        return
-    done = wait_for(place, even_offline=True)
-    if done["entries"]:
-        raise left_over(place, done)
-    if done["parked"]:
-        click.echo(
-            f"{done['parked']} changes wait for a decision; `ndicloudfs queue list` shows them"
-            " when it is mounted again",
-            err=True,
-        )

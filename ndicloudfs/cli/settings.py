@@ -67,12 +67,6 @@ class Setting:
         """The name of the flag's value in the parameters of a command."""
         return self.name.replace("-", "_")
 
-    def as_argument(self, value: object) -> str:
-        """The flag with a value, as one word of a command line."""
-        if self.kind is SWITCH:
-            return self.flag if value in (True, "true") else f"--no-{self.name}"
-        return f"{self.flag}={value}"
-
 
 @dataclass(frozen=True, slots=True)
 class Value:

@@ -111,7 +111,7 @@ class ChangingOperations(Operations):
     def chown(self, path: str | None, uid: int, gid: int) -> int:
         """Everything belongs to who mounts; to be given to that one is no change."""
         self._check(path)
-        if uid not in (-1, self._uid) or gid not in (-1, self._gid):
+        if uid not in (-1, self.stats.uid) or gid not in (-1, self.stats.gid):
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         return 0
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 
 from ndicloudfs.vfs.nodes import Entry
 
+_AT_ONCE = 100  # entries that are listed under one lock; the kernel asks for more than that
+
 
 class OpenDirectory:
     """One reader's listing of a directory: entry n stays the same until it is read from the top."""
@@ -32,26 +34,34 @@ class OpenDirectory:
             self._listed: list[Entry] = []
             self._failure: Exception | None = None
 
-    def entry(self, number: int) -> Entry | None:
-        """Entry ``number`` >= 0, None behind the last one. Raises what listing raises."""
-        if number >= len(self._listed):
-            with self._lock:
-                self._list(number)
-        return self._listed[number] if number < len(self._listed) else None
+    def entries(self, first: int) -> Iterator[Entry]:
+        """The entries from number ``first`` >= 0. Raises what listing raises."""
+        number = first
+        while some := self._some(number):
+            yield from some
+            number += len(some)
 
-    def _list(self, number: int) -> None:
+    def _some(self, number: int) -> list[Entry]:
+        """Some entries from ``number`` on, none behind the last one."""
+        with self._lock:
+            if number >= len(self._listed):
+                self._list(number + _AT_ONCE)
+            return self._listed[number : number + _AT_ONCE]
+
+    def _list(self, count: int) -> None:
+        """List on until there are ``count`` entries or all."""
         # A generator that has failed ends without a word when it is asked again, and a reader who
         # tries again would take what is listed for all there is.
         if self._failure is not None:
             raise self._failure
+        before = len(self._listed)
         try:
-            while len(self._listed) <= number:
-                self._listed.append(next(self._coming))
-        except StopIteration:
-            pass
+            for entry in itertools.islice(self._coming, count - before):
+                self._listed.append(entry)  # what came before a failure stays
         except Exception as error:
             self._failure = error
-            raise
+            if len(self._listed) == before:
+                raise
 
 
 class OpenDirectories:

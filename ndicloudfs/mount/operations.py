@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,18 +25,15 @@ from ndicloudfs.mount.invalidation import Invalidation
 from ndicloudfs.mount.pages import Pages
 from ndicloudfs.mount.readahead import KERNEL_READAHEAD
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
+from ndicloudfs.mount.stats import TYPES, Stats
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
-from ndicloudfs.vfs.nodes import Attributes, Kind
+from ndicloudfs.vfs.nodes import Entry, Kind
 
 log = logging.getLogger(__name__)
 
-_TYPES = {Kind.DIRECTORY: stat.S_IFDIR, Kind.FILE: stat.S_IFREG}
-_MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o555, Kind.FILE: stat.S_IFREG | 0o444}
-_WRITABLE_MODES = {Kind.DIRECTORY: stat.S_IFDIR | 0o755, Kind.FILE: stat.S_IFREG | 0o644}
+_DOTS = (Entry(".", 0, Kind.DIRECTORY), Entry("..", 0, Kind.DIRECTORY))
 _NAME_MAX = 255
-# `cp` and Python read in units of st_blksize: fewer, larger requests.
-_BLOCK_SIZE = 256 * 1024
 # libfuse 3 lets 12 requests run in the background: one slow file would hold up all others.
 _BACKGROUND_REQUESTS = 128
 _MARGIN = 1.0  # s; the kernel's clock starts when it has the answer
@@ -62,13 +58,11 @@ class Operations:
         ``trust``: for so long the kernel believes what it is told (s). ``loaded`` tells which
         thread waits for an operation.
         """
-        self._modes = {kind: mode & ~umask for kind, mode in _MODES.items()}
-        self._writable_modes = {kind: mode & ~umask for kind, mode in _WRITABLE_MODES.items()}
+        self.stats = Stats(umask)
         self._fs = filesystem
         self._ready = ready
         self._loaded = loaded
         self._interrupted = lambda: is_ending(loaded.caller())
-        self._uid, self._gid = os.getuid(), os.getgid()
         self._directories = OpenDirectories()
         # What the kernel believes of a path, which it keeps longer than a request: the size it was
         # told, and whose pages it may still have.
@@ -112,24 +106,7 @@ class Operations:
         if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
-        return self._stat(attributes)
-
-    def _stat(self, attributes: Attributes) -> dict[str, int]:
-        modes = self._writable_modes if attributes.writable else self._modes
-        return {
-            "st_mode": modes[attributes.kind],
-            "st_ino": attributes.ino,
-            # 1 for directories means "unknown": `find` must not conclude that there are no more.
-            "st_nlink": 1,
-            "st_uid": self._uid,
-            "st_gid": self._gid,
-            "st_size": attributes.size,
-            "st_blksize": _BLOCK_SIZE,
-            "st_blocks": -(-attributes.size // 512),
-            "st_mtime": attributes.mtime_ns,
-            "st_ctime": attributes.mtime_ns,
-            "st_atime": attributes.mtime_ns,
-        }
+        return self.stats.of(attributes)
 
     def opendir(self, path: str) -> int:
         """Open a directory for listing it."""
@@ -137,10 +114,10 @@ class Operations:
             node = self._fs.resolve(path)
             return self._directories.add(OpenDirectory(path, lambda: self._fs.entries(node)))
 
-    def listed(self, handle: int, offset: int) -> Iterator[tuple[str, dict[str, int], bool]]:
-        """Names of an open directory from ``offset``, ``.`` and ``..`` first, with their ``stat``.
+    def listed(self, handle: int, offset: int) -> Iterator[Entry]:
+        """Entries of an open directory from ``offset``, ``.`` and ``..`` first.
 
-        And whether it is whole: else it has an inode number and a type and nothing more.
+        The kernel is told the attributes of those that have them.
         """
         directory = self._directories.get(handle)
         told: dict[str, int] = {}
@@ -148,26 +125,19 @@ class Operations:
             with self._failures(directory.path):
                 if offset == 0:
                     directory.rewind()
-                for dots in (".", "..")[offset:]:
-                    yield dots, {"st_mode": stat.S_IFDIR}, False
-                number = max(offset - 2, 0)
-                while (entry := directory.entry(number)) is not None:
-                    number += 1
-                    if entry.attributes is None:
-                        plain = {"st_ino": entry.ino, "st_mode": _TYPES[entry.kind]}
-                        yield entry.name, plain, False
-                        continue
-                    if entry.kind is Kind.FILE:
+                yield from _DOTS[offset:]
+                for entry in directory.entries(max(offset - len(_DOTS), 0)):
+                    if entry.attributes is not None and entry.kind is Kind.FILE:
                         told[entry.name] = entry.attributes.size
-                    yield entry.name, self._stat(entry.attributes), True
+                    yield entry
         finally:
             self._told.note(directory.path.rstrip("/"), told)
 
     def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
         """All names of an open directory, for a binding that hands on no attributes."""
         del path
-        for name, attributes, _ in self.listed(handle, 0):
-            yield name, attributes, 0
+        for entry in self.listed(handle, 0):
+            yield entry.name, {"st_ino": entry.ino, "st_mode": TYPES[entry.kind]}, 0
 
     def releasedir(self, path: str, handle: int) -> int:
         """Close a directory."""

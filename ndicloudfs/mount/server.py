@@ -1,18 +1,14 @@
-"""A mount from beginning to end, in this process; and starting one in a process of its own."""
+"""A mount from beginning to end, in this process."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import select
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cloud import NdiCloud
@@ -33,8 +29,6 @@ from ndicloudfs.writeback import Timing, WriteBack, WriteBackOptions
 
 log = logging.getLogger(__name__)
 
-_START_SECONDS = 120.0
-_LOG_TAIL = 2000
 # For so long (s) the kernel believes names and attributes: a second, or longer where it can be told
 # of changes. What it believes nobody asks for, so it adds to the age of what is shown.
 _KERNEL_TRUST = 1.0
@@ -193,53 +187,3 @@ def _run(
         log.info("the mount at %s was ended by a signal (%s)", options.mountpoint, error)
     finally:
         notify("STOPPING=1")
-
-
-def start(arguments: Sequence[str], log_file: Path) -> tuple[bool, dict[str, Any]]:
-    """Run ``ndicloudfs`` with ``arguments`` in the background until it says that it is ready.
-
-    The process survives the terminal. Answers whether the mount is ready, and what the process
-    said: nothing when it is, else ``{"error": sentence, "code": exit code}``.
-    """
-    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ndicloudfs", arguments[0]]
-    reader, writer = os.pipe()
-    with os.fdopen(reader, "rb") as pipe, log_file.open("ab") as output:
-        try:
-            process = subprocess.Popen(
-                [*command, f"--ready-fd={writer}", *arguments[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[writer],
-                start_new_session=True,
-                cwd="/",  # or the file system that the shell is in could not be unmounted
-            )
-        finally:
-            os.close(writer)
-        try:
-            said = _first_line(pipe)
-        except BaseException:
-            process.terminate()
-            raise
-    if said is None:
-        process.terminate()
-        return False, {
-            "error": f"The mount did not answer within {_START_SECONDS:.0f} s; try again with"
-            f" --debug, or look into {log_file}"
-        }
-    if not said:
-        process.wait()
-        tail = log_file.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
-        last = tail.splitlines()[-1] if tail else "it said nothing"
-        return False, {"error": f"The mount ended before it was ready: {last} (see {log_file})"}
-    answer: dict[str, Any] = json.loads(said)
-    if answer:
-        process.wait()
-    return not answer, answer
-
-
-def _first_line(pipe: IO[bytes]) -> bytes | None:
-    """A line from the starting process, empty if it ended without one; None after too long."""
-    readable, _, _ = select.select([pipe], [], [], _START_SECONDS)
-    return pipe.readline() if readable else None

@@ -21,6 +21,7 @@ from ndicloudfs.vfs.nodes import (
     Node,
     State,
     derive_ino,
+    ino_maker,
 )
 from ndicloudfs.vfs.shown import Shown
 
@@ -142,8 +143,9 @@ class DocumentFolder(Directory):
         }
 
     def entries(self) -> Iterator[Entry]:
+        ino_of = ino_maker(self.ino)
         for stem, row in self._documents.every():
-            ino = derive_ino(self.ino, row.id)
+            ino = ino_of(row.id)
             attributes = known_attributes(self._documents.cache, ino, row, self.mtime_ns)
             yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, attributes)
 
@@ -194,16 +196,19 @@ class DocumentFile(File):
 
 
 def known_attributes(
-    cache: LocalCache, ino: int, row: DocumentRow, default_ns: int
+    cache: LocalCache, ino: int, row: DocumentRow, default_ns: int, *, writable: bool = False
 ) -> Attributes | None:
     """What ``stat`` tells of a document, where that is known and costs nothing."""
-    known = row.size is not None and cache.bodies.fresh(row)
-    return _attributes(ino, row, default_ns) if known else None
+    if row.size is None or not cache.bodies.fresh(row):
+        return None
+    return _attributes(ino, row, default_ns, writable=writable)
 
 
-def _attributes(ino: int, row: DocumentRow, default_ns: int) -> Attributes:
+def _attributes(
+    ino: int, row: DocumentRow, default_ns: int, *, writable: bool = False
+) -> Attributes:
     mtime_ns = default_ns if row.mtime_ns is None else row.mtime_ns
-    return Attributes(ino, Kind.FILE, row.size or 0, mtime_ns)
+    return Attributes(ino, Kind.FILE, row.size or 0, mtime_ns, writable)
 
 
 def document_xattrs(dataset_id: str, row: DocumentRow) -> dict[str, str]:

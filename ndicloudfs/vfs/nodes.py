@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ndicloudfs.cache.scope import Scope
 
@@ -42,8 +42,7 @@ class State(str, Enum):
     LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):  # a listing makes 50,000 a second: a dataclass takes thrice the time
     """What ``stat`` tells of a node: ``size`` in bytes, ``mtime_ns`` in epoch nanoseconds."""
 
     ino: int
@@ -53,8 +52,7 @@ class Attributes:
     writable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a directory tells of a node in it.
 
     ``attributes``: what ``stat`` would tell, where that is known and costs nothing.
@@ -200,6 +198,17 @@ class NodeTable:
 
 def derive_ino(parent: int, *key: str) -> int:
     """The inode number of what ``key`` identifies in the directory ``parent``."""
-    digest = blake2b("\0".join((str(parent), *key)).encode("utf-8", "replace"), digest_size=8)
-    # 63 bits: some tools read inode numbers as signed. 0 and 1 are taken.
-    return (int.from_bytes(digest.digest(), "big") >> 1) | 2
+    return ino_maker(parent)("\0".join(key))
+
+
+def ino_maker(parent: int) -> Callable[[str], int]:
+    """What derives inode numbers in the directory ``parent``, for making many."""
+    begun = blake2b(b"%d\0" % parent, digest_size=8)
+
+    def derive(key: str) -> int:
+        digest = begun.copy()
+        digest.update(key.encode("utf-8", "replace"))
+        # 63 bits: some tools read inode numbers as signed. 0 and 1 are taken.
+        return (int.from_bytes(digest.digest(), "big") >> 1) | 2
+
+    return derive

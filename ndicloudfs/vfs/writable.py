@@ -94,7 +94,8 @@ class WritableFolder(Directory):
         for session in self.edits.sessions.made_in(self.ino):
             local[session.node.name] = Entry(session.node.name, session.node.ino, Kind.FILE)
         for entry in self.listed():
-            local.pop(entry.name, None)
+            if local:
+                local.pop(entry.name, None)
             yield entry
         yield from local.values()
 

@@ -26,6 +26,7 @@ from ndicloudfs.vfs.nodes import (
     OpenFile,
     State,
     derive_ino,
+    ino_maker,
 )
 from ndicloudfs.vfs.scratch import ScratchArea, ScratchFile, is_scratch
 from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
@@ -66,24 +67,27 @@ class WritableClass(WritableFolder):
     def listed(self) -> Iterator[Entry]:
         documents = self.documents
         pending = self.edits.writeback.documents(documents.home.dataset_id, documents.class_name)
-        changed = {
-            derive_ino(self.ino, entry.document_id): entry for entry in pending if entry.document_id
-        }
+        changed = {entry.document_id: entry for entry in pending if entry.document_id}
         new = [entry for entry in pending if not entry.document_id and entry.kind is Work.DOCUMENT]
-        listed = {entry.ndi_id + names.JSON_SUFFIX for entry in new}
+        listed = {entry.ndi_id for entry in new}
+        cache, open_for_writing = self.edits.cache, self.edits.sessions.of
+        ino_of = ino_maker(self.ino)
         server = documents.on_server
-        if server is not None:
-            for stem, row in server.every():
-                ino = derive_ino(self.ino, row.id)
-                entry = changed.pop(ino, None)
-                name = stem + names.JSON_SUFFIX
-                if name in listed:
-                    continue  # it has just arrived
-                if entry is None or entry.state is Progress.CONFLICT:
-                    known = known_attributes(self.edits.cache, ino, row, self.mtime_ns)
-                    yield Entry(name, ino, Kind.FILE, _writable(known))
-                elif entry.kind is Work.DOCUMENT:
-                    yield Entry(name, ino, Kind.FILE, _attributes(ino, entry))
+        for stem, row in () if server is None else server.every():
+            entry = changed.pop(row.id, None) if changed else None
+            if stem in listed:
+                continue  # it has just arrived
+            ino = ino_of(row.id)
+            known: Attributes | None
+            if entry is None or entry.state is Progress.CONFLICT:
+                known = known_attributes(cache, ino, row, self.mtime_ns, writable=True)
+            elif entry.kind is Work.DOCUMENT:
+                known = _attributes(ino, entry)
+            else:
+                continue
+            if open_for_writing(ino) is not None:
+                known = None  # it has another size already
+            yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, known)
         for entry in [*new, *changed.values()]:
             if entry.kind is Work.DOCUMENT:
                 name = (entry.name or entry.ndi_id) + names.JSON_SUFFIX
@@ -385,11 +389,3 @@ class WritableDocument(Editable):
 
 def _attributes(ino: int, entry: Pending) -> Attributes:
     return Attributes(ino, Kind.FILE, entry.size, entry.mtime_ns, writable=True)
-
-
-def _writable(attributes: Attributes | None) -> Attributes | None:
-    if attributes is None:
-        return None
-    return Attributes(
-        attributes.ino, attributes.kind, attributes.size, attributes.mtime_ns, writable=True
-    )

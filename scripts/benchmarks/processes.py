@@ -64,7 +64,7 @@ def mount_process(target: Path) -> int:
                 words = (process / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"--foreground" in words and str(target).encode() in words:
+            if b"mount" in words and str(target).encode() in words:
                 return int(process.name)
     raise Failed("the process of the mount was not found")
 

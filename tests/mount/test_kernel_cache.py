@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox.raw import Api, body, login
-from tests.support.mounting import BINDINGS, Machine, account_of, machine
+from tests.support.mounting import BINDINGS, Machine, account_of, machine, serving
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
 
@@ -58,24 +58,12 @@ def lab(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Ite
 @contextmanager
 def stopped(root: Path) -> Iterator[None]:
     """The process of a mount does nothing: what is answered the kernel answers."""
-    pid = next(
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and _serves(process, root)
-    )
+    (pid,) = serving(root)
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-
-
-def _serves(process: Path, root: Path) -> bool:
-    try:
-        words = (process / "cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return b"--foreground" in words and str(root).encode() in words
 
 
 def in_page_cache(path: Path) -> bool:

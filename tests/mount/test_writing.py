@@ -64,6 +64,17 @@ def test_a_new_document_is_seen_at_once_and_reaches_the_server(lab: Written) -> 
     assert lab.state(path) == "clean"
 
 
+def test_a_listing_while_a_document_is_written_does_not_take_its_size_back(lab: Written) -> None:
+    path = lab.documents / f"{NDI_ID}.json"
+    path.read_bytes()
+    before = path.stat().st_size
+    with path.open("ab", buffering=0) as file:
+        file.write(b" " * 100)
+        list(os.scandir(lab.documents))
+        assert path.stat().st_size == before + 100
+        assert os.fstat(file.fileno()).st_size == before + 100
+
+
 def test_what_was_closed_is_there_after_a_remount(lab: Written) -> None:
     lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
     (lab.documents / "kept.json").write_text("{}")
