@@ -12,6 +12,7 @@ from typing import Any
 from ndicloudfs.mount import binding
 from ndicloudfs.mount.binding import Binding
 from ndicloudfs.mount.operations import CalledByName, Operations
+from ndicloudfs.vfs.sessions import NotTaken
 
 
 class ChangingOperations(Operations):
@@ -39,7 +40,12 @@ class ChangingOperations(Operations):
     def flush(self, path: str | None, fi: Any) -> int:
         """Somebody closes a file: what was written is safe when this returns."""
         with self._failures(path or ""):
-            other = self._fs.flush(fi.fh)
+            try:
+                other = self._fs.flush(fi.fh)
+            except NotTaken:  # the file is what it was
+                if path is not None:
+                    self._invalidation.drop(path)
+                raise
         if other and path is not None and self._is_believed(path, fi.fh):
             self._invalidation.drop(path)
         return 0
