@@ -173,6 +173,23 @@ def test_what_close_has_refused_is_seen_by_nobody_else(lab: Written) -> None:
     assert list((lab.mount / ".ndicloudfs" / "rejected").iterdir()) == []
 
 
+def test_what_was_refused_is_as_long_as_it_is_now(lab: Written) -> None:
+    """The kernel believes a size for 20 s, unless it is told."""
+    parked = lab.mount / ".ndicloudfs" / "rejected" / "odd.json"
+    odd = os.open(lab.documents / "odd.json", os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(odd, b"{")
+    with failing(errno.EINVAL):
+        os.close(os.dup(odd))
+    until(lambda: parked.stat().st_size == 1, 5)
+    os.write(odd, b"\n")
+    with failing(errno.EINVAL):
+        os.close(os.dup(odd))
+    until(lambda: parked.stat().st_size == 2, 5)
+    os.write(odd, b"}")
+    os.close(odd)
+    until(lambda: not parked.exists(), 5)
+
+
 def test_a_removed_document_is_gone_here_and_there(lab: Written) -> None:
     lab.json.unlink()
     assert not lab.json.exists()
