@@ -39,11 +39,13 @@ SMALL_FILE = 4 * BLOCK
 class Objects:
     """Objects of datasets, by uid."""
 
-    def __init__(self, index: Index, store: Store, catalog: Catalog, upstream: Upstream) -> None:
+    def __init__(
+        self, index: Index, store: Store, catalog: Catalog, leases: Leases, upstream: Upstream
+    ) -> None:
         self._index = index
         self._catalog = catalog
         self._up = upstream
-        self._leases = Leases(index, upstream)
+        self._leases = leases
         self._memory = Memory(MEMORY)
         self._fetcher = Fetcher(self._memory, Blocks(store), self._leases, index, upstream)
         self._lock = threading.Lock()
