@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,15 @@ from tests.support.sandbox import Sandbox
 # A script that runs in the background has been told to ignore Ctrl-C, and so would every program
 # that the tests start; some tests press it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+MOST_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are processors: most tests also wait, for a server or a mount."""
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
 
 
 @pytest.fixture

@@ -105,6 +105,15 @@ class Leases:
         with self._lock:
             self._offers[dataset_id, uid] = url
 
+    def stated_size(self, dataset_id: str, uid: str) -> int | None:
+        """The size of an object that can be read, in bytes, where a lease states it.
+
+        Raises ``ObjectMissing``.
+        """
+        with self._lock:
+            offered = (dataset_id, uid) in self._offers
+        return None if offered else self.lease(dataset_id, uid).size
+
     def lease(self, dataset_id: str, uid: str) -> FileDetail:
         """File detail with a URL that can be used. Raises ``ObjectMissing``."""
         place = (dataset_id, uid)

@@ -124,7 +124,7 @@ class Objects:
 
         def first_blocks() -> int:
             known = self._index.object_size(dataset_id, uid)
-            stated = known[0] if known else self._leases.lease(dataset_id, uid).size
+            stated = known[0] if known else self._leases.stated_size(dataset_id, uid)
             length = SMALL_FILE if stated is not None and stated <= SMALL_FILE else BLOCK
             got = self._leases.read(dataset_id, uid, 0, length)
             if not got.ranged and stated not in (None, got.total):

@@ -82,7 +82,7 @@ def test_a_flipped_bit_costs_one_block_which_can_be_written_again(
     flip(file, place)
     assert list(read(blocks, range(6))) == [0, 1, 2, 4, 5]
     # A length that no block can have is none at all.
-    assert ("damaged" in caplog.text) == (place != 3 * 8 + 4)
+    assert ("damaged" in caplog.text) == (place != 3 * 12 + 8)
     blocks.write("key", [block(3)])
     assert list(read(blocks, range(6))) == [0, 1, 2, 3, 4, 5]
 

@@ -30,10 +30,16 @@ class Terminal:
     def __init__(self, lab: Written, columns: int, *arguments: str | Path) -> None:
         self._screen = pyte.Screen(columns, 24)
         self._stream = pyte.Stream(self._screen)
+        # Who runs the tests may have a size of its own in the environment, which would count.
+        environment = {
+            name: value
+            for name, value in lab.user.environment.items()
+            if name not in ("COLUMNS", "LINES")
+        }
         self.session = pexpect.spawn(
             sys.executable,
             ["-m", "ndicloudfs", *map(str, arguments)],
-            env={**lab.user.environment, "TERM": "xterm"},
+            env={**environment, "TERM": "xterm"},
             encoding="utf-8",
             timeout=30,
             dimensions=(24, columns),

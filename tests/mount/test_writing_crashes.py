@@ -22,6 +22,7 @@ from tests.support.system import until
 from tests.support.written import CLASS, NDI_ID, OTHER_ID, Written, body, written
 
 CRASHES = 50
+AT_ONCE = 10  # of one mount, one after the other
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV)
 # How a file may be: what it holds, None where there is none.
 State = bytes | None
@@ -139,13 +140,13 @@ def _read(path: Path) -> State:
     return _text(json.loads(data)) if path.suffix == ".json" else data
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, CRASHES, AT_ONCE))
 def test_the_server_has_what_was_closed_however_the_mount_dies(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, first: int
 ) -> None:
     with written(sandbox, tmp_path / "home") as lab:
         model = Model()
-        for seed in range(CRASHES):
+        for seed in range(first, first + AT_ONCE):
             chance = random.Random(seed)
             # Every other time it dies while it is busy, else while it sends what was closed.
             busy = seed % 2 == 0

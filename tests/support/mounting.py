@@ -11,7 +11,13 @@ from contextlib import contextmanager, suppress
 from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ndicloudfs.cloud.errors import CloudError
+from ndicloudfs.mount import control
+from ndicloudfs.mount.commands import CommandFailed, Place
+from ndicloudfs.mount.control import Misused
+from ndicloudfs.mount.mountpoint import MountError, unmount
 from tests.support.sandbox import Sandbox
 from tests.support.system import need
 
@@ -91,10 +97,18 @@ class Machine:
         files = (self.home / ".local/state/ndicloudfs/log").glob("*.log*")
         return "".join(file.read_text() for file in files)
 
+    def ask(self, target: Path, command: str, **arguments: str) -> dict[str, Any]:
+        """Give a mount a command, as the command line does, without starting it."""
+        folder = self.home / ".local/state/ndicloudfs" / control.default_folder().name
+        return Place(str(target), "").ask(command, arguments, folder=folder)
+
     def close(self) -> None:
-        """End what is still mounted."""
+        """End what is still mounted, as ``umount --lazy`` does; what is queued stays."""
         for target in list(self.mounts):
-            self.run("umount", "--lazy", target)
+            with suppress(CommandFailed, CloudError, Misused):
+                self.ask(target, "leave queue")
+            with suppress(MountError):
+                unmount(str(target), lazy=True)
             self.mounts.remove(target)
 
 

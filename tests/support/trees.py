@@ -15,8 +15,6 @@ from ndicloudfs.cache.local import CacheOptions, LocalCache
 from ndicloudfs.cache.refresh import Refresh
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import CloudError
-from ndicloudfs.mount import control
-from ndicloudfs.mount.commands import Place
 from ndicloudfs.vfs.arrivals import CacheArrivals
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.status import ErrorLog
@@ -133,20 +131,16 @@ class MountedTree:
         return os.getxattr(self._root / path, "user.ndi.state").decode()
 
     def sync(self) -> list[str]:
-        done = self._ask("sync", "")
+        done = self._user.ask(self._root, "sync", path="")
         return [f"{entry['kind']} {entry['name']}: {entry['reason']}" for entry in done["left"]]
 
     def refresh(self, path: str) -> None:
-        self._ask("refresh", path)
+        self._user.ask(self._root, "refresh", path=path)
 
     def remount(self) -> None:
         self._user.run("umount", "--now", self._root)
         self._user.mounts.remove(self._root)
         self._user.mount()
-
-    def _ask(self, command: str, path: str) -> dict[str, list[dict[str, str]]]:
-        folder = self._user.home / ".local/state/ndicloudfs" / control.default_folder().name
-        return Place(str(self._root), "").ask(command, {"path": path}, folder=folder)
 
 
 class CoreTree:
