@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ndicloudfs.mount import readdirplus, whole_requests
+from ndicloudfs.mount import readdirplus, threads, whole_requests
+from ndicloudfs.mount.threads import THREADS
 
 VARIABLE = "NDICLOUDFS_FUSE"
 MFUSEPY, FUSEPY = "mfusepy", "fusepy"
-# libfuse 3 starts 10 threads: with one slow read in each, the mount would stand still.
-THREADS = 64
 
 
 class BindingError(Exception):
@@ -91,7 +90,8 @@ class Binding:
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
         if self.name == MFUSEPY and self.version[0] == 3:
-            kind = whole_requests.fuse_class(kind)
+            kind = threads.fuse_class(whole_requests.fuse_class(kind))
+            options = {**options, "max_idle_threads": THREADS}  # none of them ends before the mount
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)
 

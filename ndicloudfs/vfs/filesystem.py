@@ -74,10 +74,23 @@ class FileSystem:
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""
+        above, _, name = path.rpartition("/")
+        if not name:
+            return self._directory(above)
+        directory = self._nodes.directory(above) or self._directory(above)
+        return self.lookup(directory, name)
+
+    def _directory(self, path: str) -> Node:
+        """The node at ``path``, which is kept where it is a directory."""
         node: Node = self.root
+        way = [self.root]
         for name in path.split("/"):
             if name:
                 node = self.lookup(node, name)
+                if not isinstance(node, Directory):
+                    return node
+                way.append(node)
+        self._nodes.keep(path, way)
         return node
 
     def lookup(self, directory: Node, name: str) -> Node:
@@ -171,9 +184,10 @@ class FileSystem:
     def create(self, path: str, flags: int) -> int:
         """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
         folder, name = self._parent(path)
+        absent = self._nodes.is_absent(folder, name)
         self._forget(folder, name)
         sessions = folder.edits.sessions
-        node = folder.child(name)  # somebody else may have made it a moment ago
+        node = None if absent else folder.child(name)  # somebody else may have just made it
         if node is not None:
             return self.open(node, flags)[0]
         made = folder.make(name)
@@ -184,6 +198,7 @@ class FileSystem:
             appending=bool(flags & os.O_APPEND),
             reading=flags & os.O_ACCMODE != os.O_WRONLY,
         )
+        self._nodes.made(folder, name, made)
         return self._handle(opened)
 
     def write(self, handle: int, data: bytes, offset: int) -> None:
@@ -196,9 +211,11 @@ class FileSystem:
         Answers whether the file is something else now than what was written.
         """
         opened = self.opened(handle)
-        if isinstance(opened, Handle) and opened.session is not None:
-            return opened.session.commit()
-        return False
+        if not isinstance(opened, Handle) or opened.session is None:
+            return False
+        other = opened.session.commit()
+        self._nodes.forget_absent()  # a document has its id for another name
+        return other
 
     def is_read(self, handle: int) -> bool:
         """Whether anybody may have read of an open file while it was written."""

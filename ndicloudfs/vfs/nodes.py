@@ -21,6 +21,11 @@ ROOT_INO = 1
 _NAMES_KEPT = 50_000  # about 20 MB
 # The kernel keeps names for a second; a walk comes back to a directory within a few.
 _NAMES_KEPT_FOR = 5.0  # s
+# s: a tool looks three times whether there is a file before it makes it, and each time it takes
+# four questions to the disk to say no. The kernel believes for longer that there is none.
+_ABSENT_FOR = 0.05
+_MOST_ABSENT = 1000
+_NEVER = float("-inf")
 
 
 class Kind(Enum):
@@ -166,40 +171,93 @@ class File(Node):
 
 
 class NodeTable:
-    """Nodes by directory and name, for every front end."""
+    """Nodes by directory and name, for every front end; and directories by their path."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._lock = threading.Lock()
         self._monotonic = monotonic
         # Two generations of half the time each: a look-up is two dictionaries and not the 4 us of
-        # a cache with a time for each entry, and every request looks up five names.
+        # a cache with a time for each entry.
         self._new: dict[tuple[int, str], Node] = {}
         self._old: dict[tuple[int, str], Node] = {}
         self._since = self._old_since = monotonic()
+        # The nodes on the way to a directory: nearly every request is about one in the same
+        # directory as the last, and a name at a time took a third of all that a look-up takes.
+        self._ways: dict[str, list[Directory]] = {}
+        self._absent: dict[tuple[int, str], float] = {}
 
     def child(self, directory: Directory, name: str) -> Node | None:
         """The node under ``name`` in ``directory``, None where there is none."""
         place = (directory.ino, name)
         with self._lock:
-            now = self._monotonic()
-            if now - self._since > _NAMES_KEPT_FOR / 2 or len(self._new) > _NAMES_KEPT / 2:
-                self._old, self._old_since = self._new, self._since
-                self._new, self._since = {}, now
-            if now - self._old_since > _NAMES_KEPT_FOR:
-                self._old = {}
+            now = self._grow_old()
+            if self._is_absent(place, now):
+                return None
             node = self._new.get(place) or self._old.get(place)
+            absent = self._absent
         if node is None or not node.current():
             node = directory.child(name)
-            if node is not None:
+            if node is None:
+                absent[place] = now  # for nobody, if something has been made meanwhile
+            else:
                 with self._lock:
                     self._new[place] = node
         return node
 
+    def made(self, directory: Directory, name: str, node: Node) -> None:
+        """``node`` has been made under ``name`` in ``directory``."""
+        self.forget(directory, name)
+        with self._lock:
+            self._new[directory.ino, name] = node
+
+    def is_absent(self, directory: Directory, name: str) -> bool:
+        """Whether there was nothing under ``name`` in ``directory`` a moment ago."""
+        with self._lock:
+            return self._is_absent((directory.ino, name), self._grow_old())
+
+    def directory(self, path: str) -> Directory | None:
+        """The directory at ``path``, where it was kept and still is what is there."""
+        with self._lock:
+            self._grow_old()
+            way = self._ways.get(path)
+        if way is None or not all(node.current() for node in way):
+            return None
+        return way[-1]
+
+    def keep(self, path: str, way: list[Directory]) -> None:
+        """Keep the directory at ``path``; ``way``: those on the way to it, and itself."""
+        with self._lock:
+            self._ways[path] = way
+
     def forget(self, directory: Directory, name: str) -> None:
         """What is under ``name`` in ``directory`` may be another node now."""
+        place = (directory.ino, name)
         with self._lock:
-            self._new.pop((directory.ino, name), None)
-            self._old.pop((directory.ino, name), None)
+            self._absent = {}
+            gone = (self._new.pop(place, None), self._old.pop(place, None))
+            if any(isinstance(node, Directory) for node in gone):
+                self._ways.clear()
+
+    def forget_absent(self) -> None:
+        """Something has been made, whatever its names are."""
+        with self._lock:
+            self._absent = {}
+
+    def _is_absent(self, place: tuple[int, str], now: float) -> bool:
+        return bool(self._absent) and now - self._absent.get(place, _NEVER) < _ABSENT_FOR
+
+    def _grow_old(self) -> float:
+        now = self._monotonic()
+        if now - self._since > _NAMES_KEPT_FOR / 2 or len(self._new) > _NAMES_KEPT / 2:
+            self._old, self._old_since = self._new, self._since
+            self._new, self._since = {}, now
+            self._ways = {}
+        if now - self._old_since > _NAMES_KEPT_FOR:
+            self._old, self._old_since = {}, self._since
+            self._ways = {}
+        if len(self._absent) > _MOST_ABSENT:
+            self._absent = {}
+        return now
 
 
 def derive_ino(parent: int, *key: str) -> int:

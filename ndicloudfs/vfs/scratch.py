@@ -19,6 +19,7 @@ from ndicloudfs.vfs.sessions import Editable, Session
 
 # Hidden files (rsync, vim and most libraries), backups (vim, emacs), sed -i, and the number with
 # which vim tries whether it may make files in a folder.
+_PLAIN = re.compile(r"(?!\.+$)[A-Za-z0-9_.\- ]+")
 _SCRATCH = re.compile(r"\..*|.*~|#.*#|sed[A-Za-z0-9]{6}|4913|5036", re.DOTALL)
 
 
@@ -48,11 +49,14 @@ class ScratchArea:
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
-        return self.path(name).is_file()
+        return os.path.isfile(self._place(name))  # noqa: PTH113 - a Path takes 10 us, of each look
 
     def path(self, name: str) -> Path:
         """Where the file is."""
-        return self._folder / _plain(name)
+        return Path(self._place(name))
+
+    def _place(self, name: str) -> str:
+        return f"{self._folder}/{_plain(name)}"
 
     def make(self, name: str) -> Path:
         """Make an empty file where there is none, durably; where it is."""
@@ -64,7 +68,7 @@ class ScratchArea:
     def remove(self, name: str) -> None:
         """Remove a file, where there is one."""
         with suppress(FileNotFoundError):
-            self.path(name).unlink()
+            os.unlink(self._place(name))  # noqa: PTH108 - for the same reason
 
     def rename(self, name: str, area: ScratchArea, new_name: str) -> None:
         """Move a file within scratch space, replacing what is there."""
@@ -106,5 +110,7 @@ class ScratchFile(Editable):
 
 def _plain(name: str) -> str:
     """A name of any length and with any character as one that every disk can hold."""
+    if _PLAIN.fullmatch(name):
+        return name
     quoted = quote(name, safe=" ")
     return quoted if quoted.strip(".") else quoted.replace(".", "%2E")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -325,7 +326,7 @@ class WritableDocument(Editable):
         defaults = Defaults(
             place.class_name,
             place.ndi_id or named,
-            self._session_id(),
+            _session_id(place.dataset_id),
             self._folder.now(),
         )
         given = parse(data)
@@ -364,11 +365,6 @@ class WritableDocument(Editable):
         except CloudError:
             return False
 
-    def _session_id(self) -> str:
-        """The session of documents that are written without one: one for each dataset."""
-        digest = sha256(self.place.dataset_id.encode()).hexdigest()
-        return f"{digest[:16]}_{digest[16:32]}"
-
     def _reject(self, session: Session, data: bytes, sentence: str) -> None:
         self._accept(session)
         session.rejected = str(self._edits.writeback.reject(self.name, data, sentence))
@@ -384,3 +380,10 @@ class WritableDocument(Editable):
 
 def _attributes(ino: int, entry: Pending) -> Attributes:
     return Attributes(ino, Kind.FILE, entry.size, entry.mtime_ns, writable=True)
+
+
+@cache
+def _session_id(dataset_id: str) -> str:
+    """The session of documents that are written without one: one for each dataset."""
+    digest = sha256(dataset_id.encode()).hexdigest()
+    return f"{digest[:16]}_{digest[16:32]}"

@@ -53,6 +53,7 @@ CREATE TABLE datasets (local_id TEXT PRIMARY KEY, dataset_id TEXT NOT NULL) WITH
 
 _COLUMNS = tuple(item.name for item in fields(Entry) if item.name != "generation")
 _INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_EMPTY = "[]"
 _LISTS = frozenset({"expected", "replaces"})
 _FLAGS = frozenset({"staged", "arrived", "is_new"})
 _MOST_VALUES = 500  # of one statement
@@ -62,7 +63,8 @@ def entry_of(row: sqlite3.Row) -> Entry:
     """A row as an entry."""
     values: dict[str, Any] = dict(row)
     for name in _LISTS:
-        values[name] = tuple(json.loads(values[name]))
+        text = values[name]
+        values[name] = () if text == _EMPTY else tuple(json.loads(text))
     for name in _FLAGS:
         values[name] = bool(values[name])
     values["kind"], values["state"] = Kind(values["kind"]), State(values["state"])
@@ -125,7 +127,7 @@ def _parts(values: Iterable[int]) -> Iterator[list[int]]:
 
 def _stored(name: str, value: object) -> object:
     if name in _LISTS:
-        return json.dumps(value)
+        return json.dumps(value) if value else _EMPTY
     if value is State.UPLOADING:  # which sent_at tells
         return State.PENDING.value
     if isinstance(value, (Kind, State)):

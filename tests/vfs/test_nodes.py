@@ -38,7 +38,7 @@ def test_a_name_is_looked_up_again_after_five_seconds_at_most(pauses: list[float
         made = {id(node): made[id(node)]}  # ids of nodes that are gone come again
 
 
-def test_a_name_is_remembered_for_some_seconds_and_a_missing_one_is_not() -> None:
+def test_a_name_is_remembered_for_some_seconds_and_a_missing_one_for_a_moment() -> None:
     now = 100.0
     table, directory = NodeTable(lambda: now), Counting()
     for _ in range(10):
@@ -47,7 +47,65 @@ def test_a_name_is_remembered_for_some_seconds_and_a_missing_one_is_not() -> Non
     assert directory.looks == 1
     assert table.child(directory, "") is None
     assert table.child(directory, "") is None
+    assert directory.looks == 2
+    now += 0.06
+    assert table.child(directory, "") is None
     assert directory.looks == 3
     table.forget(directory, "a")
     table.child(directory, "a")
     assert directory.looks == 4
+
+
+def test_a_missing_name_is_looked_for_again_once_something_has_been_made() -> None:
+    table, directory = NodeTable(lambda: 100.0), Counting()
+    table.child(directory, "")
+    assert table.is_absent(directory, "")
+    table.forget(directory, "other")
+    assert not table.is_absent(directory, "")
+    table.child(directory, "")
+    table.forget_absent()
+    table.child(directory, "")
+    assert directory.looks == 3
+
+
+def test_what_is_made_while_it_is_looked_for_is_not_missing_afterwards() -> None:
+    table = NodeTable(lambda: 100.0)
+
+    class Raced(Counting):
+        def child(self, name: str) -> Node | None:
+            found = super().child(name)
+            table.forget(self, name)  # another thread makes it just after the look
+            return found
+
+    directory = Raced()
+    table.child(directory, "")
+    assert not table.is_absent(directory, "")
+
+
+@given(st.lists(st.floats(0, 6), max_size=20))
+def test_a_directory_is_kept_no_longer_than_the_names_on_the_way_to_it(pauses: list[float]) -> None:
+    now = 100.0
+    table, directory = NodeTable(lambda: now), Counting()
+    last, made = directory, now
+    for pause in pauses:
+        now += pause
+        found: Node | None = table.directory("/a")
+        if found is None:
+            found = table.child(directory, "a")
+            assert isinstance(found, Directory)
+            table.keep("/a", [directory, found])
+        if found is not last:
+            assert isinstance(found, Counting)
+            last, made = found, now
+        assert now - made <= 5.0
+
+
+def test_a_directory_is_not_kept_after_a_change_on_the_way_to_it() -> None:
+    table, directory = NodeTable(lambda: 100.0), Counting()
+    found = table.child(directory, "a")
+    assert isinstance(found, Directory)
+    table.keep("/a", [directory, found])
+    table.forget(directory, "b")
+    assert table.directory("/a") is found
+    table.forget(directory, "a")
+    assert table.directory("/a") is None
