@@ -12,6 +12,7 @@ from typing import Any
 from ndicloudfs.mount import binding
 from ndicloudfs.mount.binding import Binding
 from ndicloudfs.mount.operations import CalledByName, Operations
+from ndicloudfs.vfs.sessions import NotTaken
 
 
 class ChangingOperations(Operations):
@@ -33,13 +34,18 @@ class ChangingOperations(Operations):
         with self._failures(path or ""):
             self._fs.write(fi.fh, data, offset)
         if path is not None:
-            self._told.forget(path)  # what the kernel knows of its size does not count any more
+            self._told.written(path)
         return len(data)
 
     def flush(self, path: str | None, fi: Any) -> int:
         """Somebody closes a file: what was written is safe when this returns."""
         with self._failures(path or ""):
-            other = self._fs.flush(fi.fh)
+            try:
+                other = self._fs.flush(fi.fh)
+            except NotTaken:  # the file is what it was
+                if path is not None:
+                    self._invalidation.drop(path)
+                raise
         if other and path is not None and self._is_believed(path, fi.fh):
             self._invalidation.drop(path)
         return 0
@@ -72,6 +78,7 @@ class ChangingOperations(Operations):
         """Remove a file."""
         with self._failures(path):
             self._fs.unlink(path)
+        self._told.forget(path)
         return 0
 
     def mkdir(self, path: str, mode: int) -> int:
@@ -91,6 +98,7 @@ class ChangingOperations(Operations):
         """Move a file, in place of what is there."""
         with self._failures(old):
             self._fs.rename(old, new)
+        self._told.renamed(old, new)
         self._invalidation.drop(old)  # what the kernel knows of the file goes on under its new name
         return 0
 

@@ -97,7 +97,12 @@ class Operations:
             if attributes is None:
                 if path is None:
                     raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-                attributes = self._fs.resolve(path).attributes()
+                try:
+                    attributes = self._fs.resolve(path).attributes()
+                except (FileNotFoundError, NotFound) as error:
+                    if self._told.forget(path):  # else the kernel is just looking for it
+                        raise _gone() from error
+                    raise
         if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
@@ -148,6 +153,9 @@ class Operations:
             except ObjectMissing:  # the list of files may have stated a size for it
                 self._invalidation.changed(path.rpartition("/")[2])
                 raise
+            except (FileNotFoundError, NotFound) as error:
+                self._told.forget(path)
+                raise _gone() from error
         told = self._told.size(path)
         same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows
@@ -235,6 +243,15 @@ class Operations:
                 return
             self._logged[str(error)] = True
         log.warning("%s: %s", path, error)
+
+
+def _gone() -> OSError:
+    """What makes the kernel look again for a name that it believes in, and that is gone.
+
+    It then repeats the system call, which makes the file where it was to make one: with ENOENT,
+    ``open`` with O_CREAT would fail where somebody else has just deleted the file.
+    """
+    return OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 class CalledByName:

@@ -1,8 +1,8 @@
 """What the kernel has been told of files, and may go on believing for a while.
 
-The kernel keeps attributes for some seconds. Where a file has changed meanwhile, it would cut the
-new bytes to the old size; whoever opens the file compares, and whoever hears of the change makes
-the kernel ask again.
+The kernel keeps names and attributes for some seconds. Where a file has changed meanwhile, it would
+cut the new bytes to the old size; whoever opens the file compares, and whoever hears of the change
+makes the kernel ask again. Where a file is gone, the kernel is to look for its name again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FILES_KEPT = 1_000_000
 
 
 class Told:
-    """Sizes by directory and name, for as long as the kernel may believe them."""
+    """Names and sizes by directory, for as long as the kernel may believe them."""
 
     def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
         """``seconds``: how long the kernel believes what it is told."""
@@ -23,8 +23,8 @@ class Told:
         self._lock = threading.Lock()
         # Two generations: what is noted in one is kept until the next has become as old, so that
         # noting a size is one assignment. A walk notes 50,000 a second.
-        self._new: dict[str, dict[str, int]] = {}
-        self._old: dict[str, dict[str, int]] = {}
+        self._new: dict[str, dict[str, int | None]] = {}
+        self._old: dict[str, dict[str, int | None]] = {}
         self._count = 0
         self._since = monotonic()
 
@@ -38,21 +38,40 @@ class Told:
             self._new.setdefault(directory, {}).update(sizes)
             self._count += len(sizes)
 
-    def forget(self, path: str) -> None:
-        """The kernel asks again before it believes anything of ``path``: it has been written to."""
+    def written(self, path: str) -> None:
+        """The kernel asks again before it believes a size of ``path``, which it believes in."""
         directory, _, name = path.rpartition("/")
         with self._lock:
             for generation in (self._new, self._old):
-                generation.get(directory, {}).pop(name, None)
+                sizes = generation.get(directory, {})
+                if name in sizes:
+                    sizes[name] = None
+
+    def renamed(self, path: str, new_path: str) -> None:
+        """The kernel believes in ``new_path`` instead of ``path``, and asks for its size."""
+        self.forget(path)
+        directory, _, name = new_path.rpartition("/")
+        with self._lock:
+            self._new.setdefault(directory, {})[name] = None
+
+    def forget(self, path: str) -> bool:
+        """``path`` is gone; whether the kernel may have believed in it."""
+        directory, _, name = path.rpartition("/")
+        with self._lock:
+            known = [generation.get(directory, {}) for generation in (self._new, self._old)]
+            believed = any(name in sizes for sizes in known)
+            for sizes in known:
+                sizes.pop(name, None)
+        return believed
 
     def size(self, path: str) -> int | None:
         """The size that the kernel may believe ``path`` to have, None where it believes none."""
         directory, _, name = path.rpartition("/")
         with self._lock:
             for generation in (self._new, self._old):
-                size = generation.get(directory, {}).get(name)
-                if size is not None:
-                    return size
+                sizes = generation.get(directory, {})
+                if name in sizes:
+                    return sizes[name]
         return None
 
     def paths(self, name: str) -> list[str]:

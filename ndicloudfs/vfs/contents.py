@@ -211,3 +211,11 @@ def copy(source: Content | OpenFile, target: Content) -> None:
     while data := source.read(position, _COPY):
         target.write(data, position)
         position += len(data)
+
+
+def in_memory(source: Content | OpenFile | None) -> MemoryContent:
+    """What ``source`` has, or nothing, to be written into."""
+    content = MemoryContent()
+    if source is not None:
+        copy(source, content)
+    return content

@@ -69,6 +69,8 @@ class FileSystem:
                     changed(name)
 
         self._cache.changes.listen(tell)
+        if self._edits is not None:
+            self._edits.writeback.watch_parked(changed)
 
     def resolve(self, path: str) -> Node:
         """The node at ``path`` (``/`` separates names). Raises ENOENT and ENOTDIR."""

@@ -1,7 +1,9 @@
 """Files that are being written: who has one open sees what everybody writes into it.
 
 A session begins when a file is opened for writing and ends when its last handle is closed. Every
-handle of the file, also one for reading that was there before, sees the session's bytes.
+handle of the file, also one for reading that was there before, sees the session's bytes. Where they
+were refused at a close, they are those handles' alone until they are written to again: who opens
+the file, or asks for its size, finds what it was before.
 
 Locks: ``Sessions._lock`` is held for its tables alone. A session's own lock is held while its
 bytes are read, written and committed; what a commit calls takes no other session's lock.
@@ -93,6 +95,11 @@ class Session:
                 return self._content.size
             return 0 if self._source is None else self._source.size or 0
 
+    @property
+    def refused(self) -> bool:
+        """Whether its bytes cannot be what the file is, which has others."""
+        return self._not_taken is not None and not self.made
+
     def begin(self, *, empty: bool) -> None:
         """Have the bytes at hand that the file has, or none. Raises what opening raises."""
         with self.lock:
@@ -113,7 +120,7 @@ class Session:
 
     def attributes(self) -> Attributes:
         """What ``stat`` tells of the file."""
-        if not self.dirty and not self.unlinked:
+        if not self.unlinked and (self.refused or not self.dirty):
             return self.node.committed()
         return Attributes(self.node.ino, Kind.FILE, self.size, self.changed_ns, writable=True)
 
@@ -306,6 +313,9 @@ class Sessions:
         """
         with self._lock:
             session = self._by_ino.get(node.ino)
+            if session is not None and session.refused:
+                self._forget(session)
+                session = None
             if session is None:
                 session = Session(node, made=made)
                 # Who reads it already sees what is written from now on.
@@ -367,8 +377,9 @@ class Sessions:
     def _join(self, ino: int) -> Session | None:
         with self._lock:
             session = self._by_ino.get(ino)
-            if session is not None:
-                session.handles += 1
+            if session is None or session.refused:
+                return None
+            session.handles += 1
             return session
 
     def _end(self, session: Session) -> None:

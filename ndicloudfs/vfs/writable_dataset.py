@@ -14,7 +14,7 @@ from ndicloudfs.cloud.values import DatasetRow, Json
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import Unusable, parse
 from ndicloudfs.vfs.class_documents import ClassDocuments, state_of
-from ndicloudfs.vfs.contents import Content, LocalContent, MemoryContent, copy
+from ndicloudfs.vfs.contents import Content, LocalContent, copy, in_memory
 from ndicloudfs.vfs.dataset import DOCUMENTS_NAME, FILES_NAME, METADATA_NAME, metadata
 from ndicloudfs.vfs.documents import UID_DIRECTORY, ClassFolders, Documents
 from ndicloudfs.vfs.files import Files
@@ -105,9 +105,7 @@ class WritableDataset(WritableFolder):
         self.edits.aside.add(node.ino)
 
     def adopt(self, content: Content | OpenFile) -> Content:
-        adopted = MemoryContent()
-        copy(content, adopted)
-        return adopted
+        return in_memory(content)
 
 
 class WritableMetadata(Editable):
@@ -140,10 +138,7 @@ class WritableMetadata(Editable):
         return BytesFile(self._bytes())
 
     def content(self, source: OpenFile | None) -> Content:
-        content = MemoryContent()
-        if source is not None:
-            copy(source, content)
-        return content
+        return in_memory(source)
 
     def commit(self, session: Session) -> OpenFile | None:
         content = session.written()

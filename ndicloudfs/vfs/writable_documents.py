@@ -15,7 +15,7 @@ from ndicloudfs.cloud.values import is_ndi_id
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.bodies import Body, Defaults, Unusable, completed, parse, shown
 from ndicloudfs.vfs.class_documents import ClassDocuments, is_gone, state_of
-from ndicloudfs.vfs.contents import Content, LocalContent, MemoryContent, copy
+from ndicloudfs.vfs.contents import Content, LocalContent, copy, in_memory
 from ndicloudfs.vfs.documents import DocumentFile, known_attributes
 from ndicloudfs.vfs.nodes import (
     Attributes,
@@ -157,9 +157,7 @@ class WritableClass(WritableFolder):
             sessions.moved(session, moved)
 
     def adopt(self, content: Content | OpenFile) -> Content:
-        adopted = MemoryContent()
-        copy(content, adopted)
-        return adopted
+        return in_memory(content)
 
     def _ino(self, place: Place) -> int:
         if place.document_id:
@@ -226,10 +224,7 @@ class WritableDocument(Editable):
         return opened
 
     def content(self, source: OpenFile | None) -> Content:
-        content = MemoryContent()
-        if source is not None:
-            copy(source, content)
-        return content
+        return in_memory(source)
 
     def commit(self, session: Session) -> OpenFile | None:
         content = session.written()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,11 @@ class Parking:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._watchers: tuple[Callable[[str], None], ...] = ()
+
+    def watch(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the name of each file that comes or goes; it returns at once."""
+        self._watchers = (*self._watchers, changed)
 
     def put(self, name: str, data: bytes | Path, reason: str) -> Path:
         """Keep bytes, or the file of a path, under ``name``; on the disk when this returns."""
@@ -47,6 +52,7 @@ class Parking:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self._tell(target)
         return target
 
     def remove(self, prefix: str) -> None:
@@ -54,11 +60,13 @@ class Parking:
         for item in list(self.folder.iterdir()):
             if item.name.startswith(_plain(prefix)):
                 item.unlink(missing_ok=True)
+                self._tell(item)
 
     def take_back(self, path: Path) -> None:
         """Remove what ``put`` has kept, where it is still there."""
         for item in (path, path.with_name(path.name + _REASON)):
             item.unlink(missing_ok=True)
+        self._tell(path)
 
     def files(self) -> list[Path]:
         """Every file, also the reasons, by name."""
@@ -72,6 +80,11 @@ class Parking:
             reason = path.with_name(path.name + _REASON)
             text = reason.read_text().strip() if reason.exists() else ""
             yield Parked(path.name, path, text)
+
+    def _tell(self, path: Path) -> None:
+        for changed in self._watchers:
+            changed(path.name)
+            changed(path.name + _REASON)
 
     def _free(self, name: str) -> Path:
         stem, dot, suffix = name.rpartition(".")

@@ -293,6 +293,11 @@ class WriteBack:
         """Every file in ``conflicts/``, also the reasons."""
         return self._conflicts.files()
 
+    def watch_parked(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the name of each file there that comes or goes."""
+        self._rejected.watch(changed)
+        self._conflicts.watch(changed)
+
     @property
     def outage(self) -> CloudError | None:
         """Why nothing is sent at the moment, or None."""

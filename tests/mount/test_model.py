@@ -13,6 +13,7 @@ import errno
 import functools
 import json
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -109,6 +110,8 @@ class Document:
     value: int
     sent: bool = False  # the server has it for sure
     files: dict[str, Content] = field(default_factory=dict)
+    # Those it had before it was moved aside; it has what was still to be sent of them.
+    before: dict[str, Content] = field(default_factory=dict)
 
     def is_named(self, stem: str) -> bool:
         return stem in (self.ndi_id, self.stem)
@@ -165,6 +168,7 @@ class Machine(RuleBasedStateMachine):
         self.documents: list[Document] = []
         self.scratch: dict[str, bytes] = {}
         self.opened: dict[int, Opened] = {}
+        self.aside: dict[str, dict[str, Content]] = {}  # files of documents that were moved aside
         self.sound = True
         self.steps: list[str] = []
 
@@ -212,7 +216,7 @@ class Machine(RuleBasedStateMachine):
             self.fails(errno.EINVAL, lambda: self.write(self.json(stem), text))
         else:
             self.write(self.json(stem), text)
-            self.documents.append(Document(ndi_id, stem, value))
+            self.made(ndi_id, stem, value)
 
     @step(stem=names, text=st.sampled_from(NOT_DOCUMENTS))
     def write_no_document(self, stem: str, text: str) -> None:
@@ -287,7 +291,7 @@ class Machine(RuleBasedStateMachine):
             self.tree.rename(*paths)
             del self.scratch[name]
             if same is None:
-                self.documents.append(Document(ndi_id, stem, value))
+                self.made(ndi_id, stem, value)
             else:
                 same.value = value
         else:
@@ -308,6 +312,7 @@ class Machine(RuleBasedStateMachine):
         self.tree.rename(self.json(stem), f"{self.folder}/{name}")
         self.scratch[name] = text
         self.documents.remove(document)
+        self.aside[document.ndi_id] = document.files
 
     @step(old=st.sampled_from(SCRATCH), new=st.sampled_from(SCRATCH))
     def rename_scratch(self, old: str, new: str) -> None:
@@ -484,8 +489,6 @@ class Machine(RuleBasedStateMachine):
     @step(stem=names)
     def somebody_removes_a_document(self, stem: str) -> None:
         stem, document = self.existing(stem)
-        if self.world.patience:
-            return  # a kernel goes on believing in it for a while
         if document is None:
             return
         self.close_files_of(document)
@@ -546,7 +549,11 @@ class Machine(RuleBasedStateMachine):
             return
         ndi_id = json.loads(self.read(self.json(stem)))["base"]["id"]
         assert self.find(ndi_id) is None
-        self.documents.append(Document(ndi_id, stem, value))
+        self.made(ndi_id, stem, value)
+
+    def made(self, ndi_id: str, stem: str, value: int) -> None:
+        before = self.aside.pop(ndi_id, {})
+        self.documents.append(Document(ndi_id, stem, value, before=before))
 
     def write(self, path: str, written: bytes, how: int = os.O_TRUNC, offset: int = -1) -> None:
         """Write and close; at ``offset`` into what is there, where one is given."""
@@ -588,6 +595,7 @@ class Machine(RuleBasedStateMachine):
         if self.world.patience:
             with suppress(pytest.fail.Exception):
                 until(self.agrees, self.world.patience)
+                return
         self.compare_now()
 
     def agrees(self) -> bool:
@@ -630,7 +638,10 @@ class Machine(RuleBasedStateMachine):
         assert (body["base"]["id"], body[CLASS]) == (document.ndi_id, {"value": document.value})
         states = {"clean"} if document.sent else {"clean", "pending", "uploading"}
         assert self.tree.state(self.json(name)) in states | {"pending", "uploading"}
-        assert self.tree.names(self.file(name, "")) == sorted(document.files)
+        names = self.tree.names(self.file(name, ""))
+        document.files |= {name: document.before[name] for name in names if name in document.before}
+        document.before = {}
+        assert names == sorted(document.files)
         for file_name, content in document.files.items():
             path = self.file(name, file_name)
             handle = self.tree.open(path, os.O_RDONLY)
@@ -708,4 +719,4 @@ def test_a_tree_is_what_a_disk_would_be(world: World, request: pytest.FixtureReq
         if not world.failures:
             raise
         steps, error = world.failures[0]  # what it leaves behind lets others fail
-        pytest.fail(f"after\n{steps}\n{error!r}")
+        pytest.fail(f"after\n{steps}\n{''.join(traceback.format_exception(error))}")

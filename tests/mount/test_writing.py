@@ -147,10 +147,47 @@ def test_the_id_of_a_document_never_changes(lab: Written) -> None:
     changed["base"]["id"] = "41269430c7aed099_40dc5489899dc92a"
     with failing(errno.EINVAL):
         write_and_close(lab.json, json.dumps(changed).encode())
-    # The kernel tells of the end of the open file after close() has returned.
-    until(lambda: lab.json.read_bytes() == before)
+    assert lab.json.read_bytes() == before
     with failing(errno.EPERM):
         lab.json.rename(lab.documents / "other.json")
+
+
+def test_what_close_has_refused_is_seen_by_nobody_else(lab: Written) -> None:
+    """Also while the file stays open, as that of a shell whose first program has ended."""
+    before = lab.json.read_bytes()
+    changed = json.dumps(body(text="changed")).encode()
+    kept = os.open(lab.json, os.O_RDWR | os.O_TRUNC)
+    try:
+        assert os.write(kept, changed[:-1]) == len(changed) - 1
+        assert lab.json.stat().st_size == len(changed) - 1
+        with failing(errno.EINVAL):
+            os.close(os.dup(kept))
+        assert lab.json.read_bytes() == before
+        until(lambda: lab.json.stat().st_size == len(before), SOON[lab.user.binding])
+        with lab.json.open("r+b") as file:
+            assert file.read() == before
+        assert os.pwrite(kept, changed[-1:], len(changed) - 1) == 1
+    finally:
+        os.close(kept)
+    assert json.loads(lab.json.read_bytes()) == body(text="changed")
+    assert list((lab.mount / ".ndicloudfs" / "rejected").iterdir()) == []
+
+
+def test_what_was_refused_is_as_long_as_it_is_now(lab: Written) -> None:
+    """The kernel believes a size for 20 s, unless it is told."""
+    parked = lab.mount / ".ndicloudfs" / "rejected" / "odd.json"
+    odd = os.open(lab.documents / "odd.json", os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(odd, b"{")
+    with failing(errno.EINVAL):
+        os.close(os.dup(odd))
+    until(lambda: parked.stat().st_size == 1, 5)
+    os.write(odd, b"\n")
+    with failing(errno.EINVAL):
+        os.close(os.dup(odd))
+    until(lambda: parked.stat().st_size == 2, 5)
+    os.write(odd, b"}")
+    os.close(odd)
+    until(lambda: not parked.exists(), 5)
 
 
 def test_a_removed_document_is_gone_here_and_there(lab: Written) -> None:
