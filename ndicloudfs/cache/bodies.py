@@ -22,7 +22,8 @@ from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
 from ndicloudfs.cache.claims import BATCHES_AHEAD, Batch, Brought, Claims
 from ndicloudfs.cache.flight import interrupted, wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
-from ndicloudfs.cache.rendering import FileLink, render
+from ndicloudfs.cache.leases import Leases
+from ndicloudfs.cache.rendering import FileLink, presigned_urls, render
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud.errors import (
     BadAnswer,
@@ -54,10 +55,13 @@ class HollowBody(BadAnswer):
 class Bodies:
     """The bodies of documents, as bytes of a file."""
 
-    def __init__(self, index: Index, store: Store, catalog: Catalog, upstream: Upstream) -> None:
+    def __init__(
+        self, index: Index, store: Store, catalog: Catalog, leases: Leases, upstream: Upstream
+    ) -> None:
         self._index = index
         self._store = store
         self._catalog = catalog
+        self._leases = leases
         self._host = upstream.cloud.config.host
         self._up = upstream
         self._claims = Claims(catalog, upstream)
@@ -297,6 +301,8 @@ class Bodies:
             summary, data = document.summary, rendered.data
             bodies[summary.id] = data
             digest = _digest(data)
+            for uid, url in presigned_urls(document):
+                self._leases.offer(dataset_id, uid, url)
             facts.append(BodyFacts(summary, len(data), rendered.mtime_ns, rendered.files, digest))
             if seconds is not None:
                 weight = len(data) + URL_SIZE * len(rendered.files)

@@ -15,7 +15,7 @@ from cachetools import LRUCache, TLRUCache, TTLCache
 
 from ndicloudfs.cache.catalog import Upstream
 from ndicloudfs.cache.index import Index
-from ndicloudfs.cloud.errors import NotFound, ObjectMissing, UrlExpired
+from ndicloudfs.cloud.errors import BadAnswer, NotFound, ObjectMissing, Refused, UrlExpired
 from ndicloudfs.cloud.values import FileDetail, ObjectRange
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ class Leases:
         self._leases: TLRUCache[tuple[str, str], FileDetail] = TLRUCache(
             10_000, ttu=_lease_end, timer=upstream.clock
         )
+        self._offers: TLRUCache[tuple[str, str], str] = TLRUCache(
+            10_000, ttu=_url_end, timer=upstream.clock
+        )
         self._missing: TTLCache[tuple[str, str], str] = TTLCache(
             100_000, MISSING_FOR, timer=upstream.clock
         )
@@ -50,23 +53,32 @@ class Leases:
         into: memoryview | None = None,
     ) -> ObjectRange:
         """Read a range, to ``into`` if given; a URL that has expired is renewed once (6.5)."""
+        with self._lock:
+            offer: str | None = self._offers.get((dataset_id, uid))
+        if offer is not None:
+            try:
+                return self._read_url(offer, start, length, into)
+            except (UrlExpired, ObjectMissing, Refused, BadAnswer) as error:
+                log.info("a URL that came with a document is not used any more: %s", error)
+                with self._lock:
+                    self._offers.pop((dataset_id, uid), None)
         lease = self.lease(dataset_id, uid)
         try:
-            return self._read_url(dataset_id, uid, lease, start, length, into)
+            return self._read_lease(dataset_id, uid, lease, start, length, into)
         except UrlExpired:
             with self._lock:  # unless another thread has renewed it meanwhile
                 if self._leases.get((dataset_id, uid)) is lease:
                     del self._leases[dataset_id, uid]
             lease = self.lease(dataset_id, uid)
         try:
-            return self._read_url(dataset_id, uid, lease, start, length, into)
+            return self._read_lease(dataset_id, uid, lease, start, length, into)
         except UrlExpired:
             if (self._index.object_size(dataset_id, uid) or (0, False))[1]:
                 raise
             # A store that may not be listed says 403 for an object that is not there (5.9).
             raise self._note_missing(dataset_id, uid) from None
 
-    def _read_url(
+    def _read_lease(
         self,
         dataset_id: str,
         uid: str,
@@ -75,16 +87,32 @@ class Leases:
         length: int,
         into: memoryview | None,
     ) -> ObjectRange:
-        url = lease.url
-        if url is None:
+        if lease.url is None:
             raise self._note_missing(dataset_id, uid)
         try:
-            return self._up.object_uplink.call(
-                lambda: self._up.cloud.objects.read(url, start, length, into),
-                here=into is not None,  # a call that nobody waits for must not write there
-            )
+            return self._read_url(lease.url, start, length, into)
         except ObjectMissing:
             raise self._note_missing(dataset_id, uid) from None
+
+    def _read_url(self, url: str, start: int, length: int, into: memoryview | None) -> ObjectRange:
+        return self._up.object_uplink.call(
+            lambda: self._up.cloud.objects.read(url, start, length, into),
+            here=into is not None,  # a call that nobody waits for must not write there
+        )
+
+    def offer(self, dataset_id: str, uid: str, url: str) -> None:
+        """Keep a URL that came with a document: the first read of the file needs no detail."""
+        with self._lock:
+            self._offers[dataset_id, uid] = url
+
+    def stated_size(self, dataset_id: str, uid: str) -> int | None:
+        """The size of an object that can be read, in bytes, where a lease states it.
+
+        Raises ``ObjectMissing``.
+        """
+        with self._lock:
+            offered = (dataset_id, uid) in self._offers
+        return None if offered else self.lease(dataset_id, uid).size
 
     def lease(self, dataset_id: str, uid: str) -> FileDetail:
         """File detail with a URL that can be used. Raises ``ObjectMissing``."""
@@ -143,9 +171,13 @@ class Leases:
 
 
 def _lease_end(place: object, lease: FileDetail, now: float) -> float:
+    return _url_end(place, lease.url or "", now)
+
+
+def _url_end(place: object, url: str, now: float) -> float:
     """When to stop using a presigned URL (epoch s): shortly before it says that it expires."""
     del place
-    query = parse_qs(urlsplit(lease.url or "").query)
+    query = parse_qs(urlsplit(url).query)
     try:
         life = float(query["X-Amz-Expires"][0])
         signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ")

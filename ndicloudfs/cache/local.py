@@ -22,6 +22,7 @@ from ndicloudfs.cache.catalog import Catalog, Upstream
 from ndicloudfs.cache.changes import Changes
 from ndicloudfs.cache.flight import SingleFlight
 from ndicloudfs.cache.index import SCHEMA_VERSION, Index
+from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cache.uplink import Uplink
@@ -89,8 +90,9 @@ class LocalCache:
             )
             self._index, self._store = self._open(Path(self._temporary.name), options.limit)
         self.catalog = Catalog(self._index, upstream)
-        self.bodies = Bodies(self._index, self._store, self.catalog, upstream)
-        self.objects = Objects(self._index, self._store, self.catalog, upstream)
+        leases = Leases(self._index, upstream)
+        self.bodies = Bodies(self._index, self._store, self.catalog, leases, upstream)
+        self.objects = Objects(self._index, self._store, self.catalog, leases, upstream)
 
     @property
     def folder(self) -> Path:

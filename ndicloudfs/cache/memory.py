@@ -189,21 +189,21 @@ class Memory:
             self._shelves.pop(shelf.file, None)
 
 
-def cut(pieces: Sequence[Piece], start: int, stop: int) -> bytes:
-    """The bytes from ``start`` to ``stop`` of an object out of pieces that hold them all.
+def parts(pieces: Sequence[Piece], start: int, stop: int) -> list[memoryview]:
+    """The bytes from ``start`` to ``stop`` of an object, in pieces that hold them all.
 
     Pieces may overlap: one range is fetched over blocks that were at hand. Raises ``CloudError``
     rather than give fewer bytes.
     """
-    parts, at = [], start
+    found, at = [], start
     for piece in pieces:
         part = piece.data[max(0, at - piece.start) : max(0, stop - piece.start)]
         if part and piece.start <= at:
-            parts.append(part)
+            found.append(part)
             at += len(part)
     if at != stop:
         raise CloudError(f"Blocks of file {pieces[0].shelf.file.uid} were lost; try again")
-    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+    return found
 
 
 def runs(numbers: Iterable[int], gap: int = 0) -> Iterator[range]:

@@ -39,11 +39,13 @@ SMALL_FILE = 4 * BLOCK
 class Objects:
     """Objects of datasets, by uid."""
 
-    def __init__(self, index: Index, store: Store, catalog: Catalog, upstream: Upstream) -> None:
+    def __init__(
+        self, index: Index, store: Store, catalog: Catalog, leases: Leases, upstream: Upstream
+    ) -> None:
         self._index = index
         self._catalog = catalog
         self._up = upstream
-        self._leases = Leases(index, upstream)
+        self._leases = leases
         self._memory = Memory(MEMORY)
         self._fetcher = Fetcher(self._memory, Blocks(store), self._leases, index, upstream)
         self._lock = threading.Lock()
@@ -122,7 +124,7 @@ class Objects:
 
         def first_blocks() -> int:
             known = self._index.object_size(dataset_id, uid)
-            stated = known[0] if known else self._leases.lease(dataset_id, uid).size
+            stated = known[0] if known else self._leases.stated_size(dataset_id, uid)
             length = SMALL_FILE if stated is not None and stated <= SMALL_FILE else BLOCK
             got = self._leases.read(dataset_id, uid, 0, length)
             if not got.ranged and stated not in (None, got.total):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from ndicloudfs.cache.blockfile import BLOCK
 from ndicloudfs.cache.fetching import Dropped, Fetcher
-from ndicloudfs.cache.memory import Memory, Piece, Shelf, cut
+from ndicloudfs.cache.memory import Memory, Piece, Shelf, parts
 from ndicloudfs.cache.streams import Stream, Streams
 from ndicloudfs.cloud.errors import CloudError, SizeChanged
 
@@ -41,6 +43,24 @@ class ObjectReader:
         end = min(offset + length, self.size)
         if offset >= end:
             return b""
+        with self._at_hand(offset, end) as pieces:
+            return b"".join(parts(pieces, offset, end))
+
+    def readinto(self, offset: int, into: memoryview) -> int:
+        """The same, put where they go; the number of bytes."""
+        end = min(offset + len(into), self.size)
+        if offset >= end:
+            return 0
+        done = 0
+        with self._at_hand(offset, end) as pieces:
+            for part in parts(pieces, offset, end):
+                into[done : done + len(part)] = part
+                done += len(part)
+        return done
+
+    @contextmanager
+    def _at_hand(self, offset: int, end: int) -> Iterator[list[Piece]]:
+        """The pieces that hold the bytes from ``offset`` to ``end``, while they are in use."""
         needed = range(offset // BLOCK, -(-end // BLOCK))
         stream, wanted = self._follow(needed)
         for _ in range(ATTEMPTS):
@@ -49,7 +69,8 @@ class ObjectReader:
                 self._go_ahead(stream)
                 self._bring(pieces, fresh)
                 if self._arrived(pieces, fresh if wanted == needed else []):
-                    return cut(pieces, offset, end)
+                    yield pieces
+                    return
             finally:
                 self._memory.release(pieces)
             wanted = needed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from ndicloudfs.cloud.values import Document, Json, as_list, as_object, as_text
 
 _LOCATIONS = frozenset({"location", "url", "signedUrl"})  # the last two in the legacy shape
+_SIGNATURE = "X-Amz-Signature="
 GENERIC_FILE_NAME = "generic_file.ext"  # the one name that every generic_file uses, section 7.6
 
 
@@ -52,6 +54,19 @@ def render(document: Document, dataset_id: str) -> Rendered:
         mtime_ns=iso_to_ns(as_text(as_object(body.get("base")).get("datestamp"))),
         files=_file_links(document),
     )
+
+
+def presigned_urls(document: Document) -> Iterator[tuple[str, str]]:
+    """The presigned URLs that came with a document, each with the uid of its file (5.2).
+
+    What a document says of other places is not the object that its uid stands for: only what
+    carries a signature is the server's.
+    """
+    for info in as_list(as_object(document.body.get("files")).get("file_info")):
+        for location in map(as_object, as_list(as_object(info).get("locations"))):
+            uid, url = as_text(location.get("uid")), as_text(location.get("location"))
+            if uid and url.startswith(("https://", "http://")) and _SIGNATURE in url:
+                yield uid, url
 
 
 def pretty_json(value: Json) -> bytes:

@@ -172,9 +172,18 @@ class Operations:
     def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
         """Read from an open file."""
         with self._failures(path or ""):
-            if self._pages.outdated(fi.fh):
-                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            self._check_pages(fi)
             return self._fs.read(fi.fh, offset, size)
+
+    def readinto(self, path: str | None, into: memoryview, offset: int, fi: Any) -> int:
+        """Read from an open file to where the bytes go; how many there are."""
+        with self._failures(path or ""):
+            self._check_pages(fi)
+            return self._fs.readinto(fi.fh, offset, into)
+
+    def _check_pages(self, fi: Any) -> None:
+        if self._pages.outdated(fi.fh):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""

@@ -18,7 +18,7 @@ from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
-from ndicloudfs.mount.memory import use_few_arenas
+from ndicloudfs.mount.memory import tune_malloc
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.mount.revival import reviving
 from ndicloudfs.vfs.arrivals import CacheArrivals
@@ -67,7 +67,7 @@ def serve(
     Signs in first; ``stored`` is where the sign-in is kept. Raises ``CloudError``, ``MountError``,
     ``BindingError`` or ``NoSuchSource`` where it cannot.
     """
-    use_few_arenas()
+    tune_malloc()
     loaded = binding.load()
     mountpoint.check_fuse()
     mountpoint.clear_dead(options.mountpoint)

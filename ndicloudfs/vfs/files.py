@@ -152,7 +152,7 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
-class _ObjectFile:
+class _ObjectFile(OpenFile):
     """An open object."""
 
     reader: ObjectReader
@@ -166,6 +166,10 @@ class _ObjectFile:
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
         return self.reader.read(offset, length)
+
+    def readinto(self, offset: int, into: memoryview) -> int:
+        """The same, without a copy of the bytes in between."""
+        return self.reader.readinto(offset, into)
 
     def close(self) -> None:
         """Nobody will read any more."""

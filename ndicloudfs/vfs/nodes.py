@@ -78,12 +78,18 @@ class OpenFile(Protocol):
     def read(self, offset: int, length: int) -> bytes:
         """The bytes from ``offset``, fewer than ``length`` only at the end."""
 
+    def readinto(self, offset: int, into: memoryview) -> int:
+        """Put the bytes from ``offset`` there; how many, fewer than fit only at the end."""
+        data = self.read(offset, len(into))
+        into[: len(data)] = data
+        return len(data)
+
     def close(self) -> None:
         """Nobody will read any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class BytesFile:
+class BytesFile(OpenFile):
     """An open file whose bytes are in memory."""
 
     data: bytes

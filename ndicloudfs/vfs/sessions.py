@@ -197,7 +197,7 @@ class Session:
         return content
 
 
-class Handle:
+class Handle(OpenFile):
     """An open file of the tree that others may be writing."""
 
     def __init__(
@@ -247,6 +247,12 @@ class Handle:
         if self.session is not None:
             return self.session.read(offset, length)
         return b"" if self._opened is None else self._opened.read(offset, length)
+
+    def readinto(self, offset: int, into: memoryview) -> int:
+        """Put the bytes from ``offset`` there; how many."""
+        if self.session is None and self._opened is not None:
+            return self._opened.readinto(offset, into)
+        return super().readinto(offset, into)
 
     def write(self, data: bytes, offset: int) -> None:
         """Write ``data``. Raises EBADF where the file was opened for reading."""

@@ -72,7 +72,7 @@ def test_a_hole_takes_no_space(blocks: Blocks, store: Store) -> None:
     assert BLOCK <= store.volume() - before <= BLOCK + 2 * HEAD
 
 
-@pytest.mark.parametrize("place", [HEAD + 3 * BLOCK, HEAD + 3 * BLOCK + 70_000, 3 * 8, 3 * 8 + 4])
+@pytest.mark.parametrize("place", [HEAD + 3 * BLOCK, HEAD + 3 * BLOCK + 70_000, 3 * 12, 3 * 12 + 8])
 def test_a_flipped_bit_costs_one_block_which_can_be_written_again(
     blocks: Blocks, store: Store, place: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,7 +82,7 @@ def test_a_flipped_bit_costs_one_block_which_can_be_written_again(
     flip(file, place)
     assert list(read(blocks, range(6))) == [0, 1, 2, 4, 5]
     # A length that no block can have is none at all.
-    assert ("damaged" in caplog.text) == (place != 3 * 8 + 4)
+    assert ("damaged" in caplog.text) == (place != 3 * 12 + 8)
     blocks.write("key", [block(3)])
     assert list(read(blocks, range(6))) == [0, 1, 2, 3, 4, 5]
 

@@ -29,7 +29,7 @@ from ndicloudfs.cloud.errors import (
     Unreachable,
     UrlExpired,
 )
-from tests.sandbox.raw import Api, Json, login, upload
+from tests.sandbox.raw import Api, Json, file_body, login, upload
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
 
@@ -223,6 +223,34 @@ def test_a_url_is_not_used_beyond_its_life(lab: Lab) -> None:
     lab.clock.ahead += 3600.0
     assert reader.read(MIB, 1000) == LARGE[MIB:][:1000]
     assert lab.sandbox.count(FILE_DETAIL) == 2
+
+
+def describe_large(lab: Lab) -> None:
+    """Fetch a document that names the large object."""
+    (document,) = lab.sandbox.plant(lab.dataset, documents=[{"body": file_body(1, "large")}])
+    lab.cache.bodies.described(lab.dataset, document)
+
+
+def test_a_file_whose_document_has_just_come_is_read_without_asking_where_it_is(lab: Lab) -> None:
+    describe_large(lab)
+    assert lab.read("large") == LARGE
+    assert lab.sandbox.count(FILE_DETAIL) == 0
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken"])
+def test_a_url_that_came_with_a_document_and_expired_is_renewed(lab: Lab, code: str) -> None:
+    describe_large(lab)
+    lab.sandbox.set(expired_url=code)
+    lab.sandbox.expire(urls=True)
+    assert lab.read("large") == LARGE
+    assert lab.sandbox.count(FILE_DETAIL) == 1
+
+
+def test_a_url_that_came_with_a_document_is_not_used_beyond_its_life(lab: Lab) -> None:
+    describe_large(lab)
+    lab.clock.ahead += 3600.0
+    assert lab.read("large") == LARGE
+    assert lab.sandbox.count(FILE_DETAIL) == 1
 
 
 def never_uploaded(lab: Lab) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ndicloudfs.cache.rendering import FileLink, Rendered, iso_to_ns, render
+from ndicloudfs.cache.rendering import FileLink, Rendered, iso_to_ns, presigned_urls, render
 from ndicloudfs.cloud.values import Document, Json
 
 DATASET = "65f0c0ffee0000000000d001"
@@ -51,6 +51,19 @@ def test_presigned_urls_become_ndic_uris_and_nothing_else_changes() -> None:
     assert json.loads(result.data) == expected
     assert b"X-Amz" not in result.data
     assert result.data == json.dumps(expected, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def test_only_a_signed_url_beside_a_uid_counts_as_that_of_the_object() -> None:
+    places = [
+        {"uid": "u1", "location": SIGNED},
+        {"uid": "u2", "location": "https://lab.example/data.bin"},
+        {"uid": "u3", "location": "/home/rig/data.bin"},
+        {"location": SIGNED},
+    ]
+    files = {"file_info": [{"name": "a", "locations": place} for place in places]}
+    document = Document.from_json({"id": CLOUD_ID, "data": {**BODY, "files": files}})
+    assert document is not None
+    assert list(presigned_urls(document)) == [("u1", SIGNED)]
 
 
 def test_a_generic_file_shows_its_own_name() -> None:

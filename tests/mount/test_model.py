@@ -387,6 +387,22 @@ class Machine(RuleBasedStateMachine):
             self.tree.rename(self.file(stem, old), self.file(stem, new))
             document.files[new] = document.files.pop(old)
 
+    @step(stem=names, older=files, written=st.tuples(data, data), turned=st.booleans())
+    def rename_file_onto_another(
+        self, stem: str, older: str, written: tuple[bytes, bytes], turned: bool
+    ) -> None:
+        stem, document = self.existing(stem)
+        if document is None:
+            return
+        pair = (older, FILES[1 - FILES.index(older)])
+        for name, text in zip(pair, written, strict=True):
+            if name not in document.files:
+                self.write(self.file(stem, name), text)
+                document.files[name] = Content(bytearray(text), text)
+        old, new = reversed(pair) if turned else pair
+        self.tree.rename(self.file(stem, old), self.file(stem, new))
+        document.files[new] = document.files.pop(old)
+
     @step(stem=names, name=files, written=data)
     def replace_file(self, stem: str, name: str, written: bytes) -> None:
         stem, document = self.existing(stem)

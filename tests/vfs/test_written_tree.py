@@ -183,11 +183,16 @@ def test_a_name_ends_with_the_document_that_somebody_else_has_removed(lab: Lab) 
 
 
 @pytest.mark.parametrize("sent", [False, True])
-def test_a_file_that_is_renamed_onto_another_takes_its_place(lab: Lab, sent: bool) -> None:
+@pytest.mark.parametrize("older", ["a.bin", "b.bin"])
+def test_a_file_that_is_renamed_onto_another_takes_its_place(
+    lab: Lab, older: str, sent: bool
+) -> None:
     other = lab.file.replace("a.bin", "b.bin")
     lab.save("first")
-    lab.write(lab.file, b"old")
-    lab.write(other, b"new")
+    for path, data in sorted(
+        {lab.file: b"old", other: b"new"}.items(), key=lambda item: not item[0].endswith(older)
+    ):
+        lab.write(path, data)
     if sent:
         lab.settle()
     lab.tree.rename(other, lab.file)
