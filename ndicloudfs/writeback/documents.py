@@ -62,19 +62,19 @@ class DocumentSender:
             main, rows = work.main, found.get(work.one.ndi_id, [])
             sent = main is not None and main.sent_at is not None
             row = self._alone(work, rows)
-            if row and sent and not work.deletes and self._as_sent(work):
-                arrived.append((work, row))
-            elif rows and row is None:
-                waiting.append(work)
-            elif rows:
-                work.document_id = rows[0].id
-                left.append(work)
-            elif main is not None and sent and self._patience(main) > 0:
+            if row is None and main is not None and sent and self._patience(main) > 0:
+                # A copy may still come. Only what it was sent for has arrived with it: a change or
+                # a deletion since then is still to be made.
                 if work.deletes or not self._as_sent(work):
                     soon = context.clock() + 4 * context.timing.first_look
                     context.journal.note([one.generation for one in work.entries], due_at=soon)
                 else:
                     waiting.append(work)
+            elif row and sent and not work.deletes and self._as_sent(work):
+                arrived.append((work, row))
+            elif rows:
+                work.document_id = rows[0].id
+                left.append(work)
             elif work.deletes:
                 context.finish([(work.entries, "")])
             elif main is not None and (main.is_new or not main.expected):

@@ -678,7 +678,8 @@ class Machine(RuleBasedStateMachine):
         """Wait for the server, and compare it with what was closed."""
         self.close_everything()
         self.world.sandbox.clear_faults()
-        assert self.tree.sync() == []
+        # What has failed several times while faults lasted is not tried for long by one call.
+        until(lambda: self.tree.sync() == [], 60)
         found = {one.summary.ndi_id: one.body for one in self.on_server()}
         assert sorted(found) == sorted(one.ndi_id for one in self.documents)
         for document in self.documents:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -46,3 +46,17 @@ def tiny_disk(folder: Path, size: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Mounts in ``folder``, and the processes that are told of it."""
+    name = os.fsencode(folder) + b"/"
+    mounts = Path("/proc/self/mounts").read_bytes().splitlines()
+    found = [line.decode() for line in mounts if name in line]
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            with suppress(OSError):  # it has ended
+                words = (process / "cmdline").read_bytes()
+                if name in words:
+                    found.append(words.replace(b"\0", b" ").decode())
+    return found

@@ -12,7 +12,7 @@ import pytest
 
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import Unreachable, WrongCredentials
-from ndicloudfs.writeback import State, Timing, fingerprint
+from ndicloudfs.writeback import State, Timing, WriteBack, fingerprint
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
 from tests.writeback.worlds import Lab, body_of, data_of, laboratory
@@ -131,6 +131,28 @@ def test_a_zip_that_comes_after_all_patience_is_no_double(sandbox: Sandbox, stat
         insist(lab)
         assert lab.documents() == {where.ndi_id: body_of(where, text="new") for where in places}
         assert len(lab.told.stored) == 30
+
+
+@pytest.mark.parametrize("text", ["changed", None])
+def test_what_is_done_to_a_document_that_was_sent_twice_is_not_taken_for_done(
+    sandbox: Sandbox, state: Path, text: str | None
+) -> None:
+    """The second copy is there, and the first might still come, when the mount ends."""
+    with laboratory(sandbox, state, replace(QUICK, patience=2.0)) as lab:
+        sandbox.fault(ADD, "status", status=504)
+        where = lab.place()
+        lab.write(where, text="first")
+        until(lambda: sandbox.count(ADD) == 2 and where.ndi_id in lab.documents())
+        lab.back.close()
+        lab.back = WriteBack(lab.cloud, sandbox.email, lab.options, lab.told)
+        if text is None:
+            lab.back.commit_deletion(where, fingerprint(body_of(where, text="first")))
+        else:
+            lab.write(where, text=text)
+        lab.back.start()
+        insist(lab)
+        expected = {} if text is None else {where.ndi_id: body_of(where, text=text)}
+        assert lab.documents() == expected
 
 
 @pytest.mark.parametrize(
