@@ -227,7 +227,8 @@ class Operations:
 
     def _failures(self, path: str) -> _Failures:
         """Let every failure leave as an ``OSError`` with its errno, and log it once."""
-        INTERRUPTED.set(self._interrupted)
+        if INTERRUPTED.get() is not self._interrupted:  # else this thread has been here before
+            INTERRUPTED.set(self._interrupted)
         return _Failures(path, self._note)
 
     def _note(self, path: str, error: CloudError) -> None:
