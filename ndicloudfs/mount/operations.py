@@ -227,7 +227,7 @@ class Operations:
 
     def _failures(self, path: str) -> _Failures:
         """Let every failure leave as an ``OSError`` with its errno, and log it once."""
-        if INTERRUPTED.get() is not self._interrupted:  # else this thread has been here before
+        if INTERRUPTED.get(None) is not self._interrupted:  # else this thread has been here before
             INTERRUPTED.set(self._interrupted)
         return _Failures(path, self._note)
 
