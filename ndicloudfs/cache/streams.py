@@ -19,7 +19,7 @@ from ndicloudfs.cache.blockfile import BLOCKS
 
 # Blocks. Who reads much at once from the beginning most likely reads all of it: 16 MiB, or the
 # first 0.36 s of 1.6 bring 64 MiB of 512 (scripts/bench sequential).
-FIRST_WINDOW, FIRST_WINDOW_WIDE = 8, 128
+FIRST_WINDOW, FIRST_WINDOW_EAGER = 8, 128
 FIRST_RUN = 4  # blocks of the first range ahead; each further one is twice as long, up to a file
 STREAMS = 4
 # The kernel sends several large requests at a time, and they come in any order: what begins so many
@@ -32,9 +32,10 @@ IN_ORDER = 2  # reads
 # Who begins at the beginning is likely to go on, and all but certain to when it asks for this much
 # at once, as the kernel does for `dd` and `cp`.
 LARGE_READ = 4  # blocks
-# How far ahead to fetch, as a multiple of how far a reader has come. Who reads much at once rarely
-# stops: with 2 the first 0.4 s of 0.9 were spent on growing (scripts/bench sequential).
-GROWTH, GROWTH_WIDE = 2, 6
+# How far ahead to fetch, as a multiple of how far a reader has come. Who reads much at once from
+# the beginning rarely stops: with 2 the first 0.4 s of 0.9 were spent on growing (scripts/bench
+# sequential). In the middle it is a slice: with 6 as well, one of 5 MiB fetched 32 (matlab).
+GROWTH, GROWTH_EAGER = 2, 6
 NEIGHBOURHOOD = 8  # blocks
 # Of the last reads this many must have been in the neighbourhood: opening an HDF5 file then takes
 # 5 ranges and not 20, and reads at random places of 16 MiB fetch nothing for it (one in 80 does).
@@ -98,9 +99,10 @@ class Streams:
         """
         if not stream.in_order:
             return []
-        wide = stream.width >= LARGE_READ
-        first = FIRST_WINDOW_WIDE if wide and stream.began == 0 else FIRST_WINDOW
-        growth = GROWTH_WIDE if wide else GROWTH
+        # One large read alone may be the kernel's, around a page of a mapped file.
+        eager = stream.width >= LARGE_READ and stream.began == 0 and stream.reads > IN_ORDER
+        first = FIRST_WINDOW_EAGER if eager else FIRST_WINDOW
+        growth = GROWTH_EAGER if eager else GROWTH
         window = min(max(growth * (stream.next - stream.began), first), limit)
         small = stream.width < LARGE_READ and window < BLOCKS
         if small and stream.planned - stream.next > window // 2:

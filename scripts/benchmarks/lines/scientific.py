@@ -103,4 +103,5 @@ def memmap(world: World) -> Iterator[Figure]:
             asked = science.map_raw(path, _WINDOWS)
     yield Figure(f"{_WINDOWS} windows of a memory-mapped file, each", found.seconds / _WINDOWS, "s")
     yield Figure("  round trips each", found.calls / _WINDOWS, "calls", at_most=1.5)
-    yield Figure("  bytes fetched per byte", found.fetched / asked, "x", at_most=8)
+    # The kernel reads 512 KiB around a page that is missing, which are five blocks.
+    yield Figure("  bytes fetched per byte", found.fetched / asked, "x", at_most=9)
