@@ -69,13 +69,18 @@ class WritableClass(WritableFolder):
         pending = self.edits.writeback.documents(documents.home.dataset_id, documents.class_name)
         changed = {entry.document_id: entry for entry in pending if entry.document_id}
         new = [entry for entry in pending if not entry.document_id and entry.kind is Work.DOCUMENT]
-        listed = {entry.ndi_id for entry in new}
+        # Documents that were sent, or not, and not seen: the server may list them already.
+        unseen = {
+            entry.ndi_id
+            for entry in pending
+            if not entry.document_id and (entry.kind is Work.DOCUMENT or is_gone(entry))
+        }
         cache, open_for_writing = self.edits.cache, self.edits.sessions.of
         ino_of = ino_maker(self.ino)
         server = documents.on_server
         for stem, row in () if server is None else server.every():
             entry = changed.pop(row.id, None) if changed else None
-            if stem in listed:
+            if stem in unseen:
                 continue  # it has just arrived
             ino = ino_of(row.id)
             known: Attributes | None

@@ -215,8 +215,9 @@ class WritableFileClass(WritableFolder):
             if entry.ino in touched:
                 shown_names[entry.ino] = entry.name
             elif entry.name in new:  # it has just arrived
-                del touched[new.pop(entry.name)]
-                yield entry
+                body = DocumentFiles(documents, touched.pop(new.pop(entry.name))).entry()
+                if body is None or not is_gone(body):
+                    yield entry
             else:
                 yield entry
         for ino, place in touched.items():

@@ -14,6 +14,7 @@ from ndicloudfs.writeback import Limits
 from tests.sandbox.raw import Api, login
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
+from tests.support.system import until
 from tests.support.trees import CoreTree, core_tree
 from tests.support.written import CLASS, NDI_ID, body, everything, stored
 
@@ -266,3 +267,25 @@ def test_a_document_that_is_made_anew_has_a_state_at_once(lab: Lab) -> None:
     lab.settle()
     (document,) = everything(lab.sandbox, lab.dataset)
     assert document.body["base"]["name"] == "second"
+
+
+def test_a_document_that_was_deleted_before_it_was_seen_is_not_listed(lab: Lab) -> None:
+    looks = (
+        "POST /ndiquery",
+        "GET /datasets/{id}/documents",
+        "POST /datasets/{id}/documents/bulk-fetch",
+    )
+    assert lab.tree.names(lab.documents) == []
+    lab.sandbox.clear_log()
+    for look, before in zip(looks, (1, 0, 0), strict=True):
+        lab.sandbox.fault(look, "status", -1, skip=before, status=503)
+    lab.sandbox.fault("POST /datasets/{id}/documents", "after")
+    lab.save("first")
+    until(lambda: lab.sandbox.count(looks[1]) > 0)
+    lab.tree.unlink(lab.json)
+    lab.sandbox.clear_faults()
+    lab.sandbox.fault(looks[-1], "status", -1, status=503)  # it cannot be deleted yet
+    lab.tree.refresh(lab.documents)
+    assert lab.tree.names(lab.documents) == []
+    lab.settle()
+    assert everything(lab.sandbox, lab.dataset) == []
