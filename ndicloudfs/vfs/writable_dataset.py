@@ -33,6 +33,7 @@ from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
 from ndicloudfs.vfs.writable import Edits, Home, WritableFolder, refusal
 from ndicloudfs.vfs.writable_documents import WritableClass
 from ndicloudfs.vfs.writable_files import WritableFileClass
+from ndicloudfs.vfs.writable_uids import WritableUids
 from ndicloudfs.writeback import LOCAL_PREFIX
 from ndicloudfs.writeback import Entry as Pending
 from ndicloudfs.writeback import Kind as Work
@@ -300,7 +301,10 @@ class WritableFileFolders(_WritableClassFolders):
     def named(self, name: str) -> Node | None:
         if name == UID_DIRECTORY:
             inner = self.inner()
-            return None if inner is None else inner.child(name)
+            below = None if inner is None else inner.child(name)
+            ino = derive_ino(self.ino, name)
+            on_server = below if isinstance(below, Directory) else None
+            return WritableUids(ino, self.mtime_ns, self.edits, self.home, on_server)
         return super().named(name)
 
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:

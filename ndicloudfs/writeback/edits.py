@@ -46,12 +46,7 @@ class EditSender:
             for work in mine:
                 document = shown.get(work.document_id)
                 known = work.main.expected if work.main is not None else ()
-                anew = work.main is not None and (not known or ANYTHING in known)
-                if document is None and anew:
-                    # Made here once, deleted by somebody, and written anew.
-                    work.document_id = ""
-                    others.append(work)
-                elif document is None:
+                if document is None:
                     doubtful.append((work, DELETED))
                 elif self._aimed(work, document):
                     ready.append(work)
@@ -61,7 +56,7 @@ class EditSender:
             mine = [work for work, _ in doubtful]
             if mine and not pauses.more():
                 if not context.stopping.is_set():
-                    self._park(doubtful, shown)
+                    others += self._decide(doubtful, shown)
                 break
         return others
 
@@ -93,13 +88,21 @@ class EditSender:
         work.aim(merged)
         return True
 
-    def _park(self, doubtful: list[tuple[Work, str]], shown: dict[str, Document]) -> None:
+    def _decide(self, doubtful: list[tuple[Work, str]], shown: dict[str, Document]) -> list[Work]:
+        """Park what is still in doubt; gives what makes a document anew."""
+        context, anew = self._context, []
         for work, reason in doubtful:
-            if work.main is not None:
-                self._context.conflict(work.main, reason, shown.get(work.document_id))
-                continue
-            for entry in work.edits:
-                self._context.reject(entry, "The document of this file is not on the server")
+            if reason == DELETED and _makes_anew(work):
+                # The journal has to know: once sent, it would look like a change of what is gone.
+                context.journal.begin_anew(work.entries)
+                work.begin_anew()
+                anew.append(work)
+            elif work.main is not None:
+                context.conflict(work.main, reason, shown.get(work.document_id))
+            else:
+                for entry in work.edits:
+                    context.reject(entry, "The document of this file is not on the server")
+        return anew
 
     def _bring(self, dataset_id: str, works: list[Work], shown: dict[str, Document]) -> None:
         """Send what is not there yet, and see it."""
@@ -150,6 +153,11 @@ class EditSender:
             document = shown[work.document_id]
             context.tell(partial(context.arrivals.document_stored, dataset_id, document))
         context.finish((work.entries, work.document_id) for work in works)
+
+
+def _makes_anew(work: Work) -> bool:
+    """Whether it is a whole document, and was made without one that the server had then."""
+    return work.main is not None and (not work.main.expected or ANYTHING in work.main.expected)
 
 
 def _shows(work: Work, shown: dict[str, Document]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ndicloudfs.writeback import rows
-from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place
+from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, State
 from ndicloudfs.writeback.ledger import FILES, Ledger, Result, dataset_of, of_document, on_server
 from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
 
@@ -58,7 +58,7 @@ class Journal(Ledger):
             )
             others = of_document(connection, here)
             first = entry.is_new and not others
-            for old in _waiting(others, Kind.DELETION, Kind.DOCUMENT):
+            for old in _replaceable(others):
                 if _deletion_sent(old):  # the old one is going: this is another one
                     entry = replace(entry, document_id="", expected=(), is_new=True)
                     self._take_along(connection, here, old.generation)
@@ -95,7 +95,7 @@ class Journal(Ledger):
             remove(connection, [old.generation for old in files])
             entry = replace(entry, expected=(base or ANYTHING,))
             needed = True
-            for old in self._pending(connection, here, Kind.DELETION, Kind.DOCUMENT):
+            for old in _replaceable(of_document(connection, here)):
                 if _deletion_sent(old):
                     needed = False  # unless something was made after it
                     continue
@@ -275,17 +275,33 @@ class Journal(Ledger):
             )
         if main.kind is not Kind.DOCUMENT or document_id in ("", main.document_id):
             return
+        # It may have been renamed while it was sent, and may have a newer body.
+        about = of_document(connection, main, "kind = 'document'")
+        name = about[-1].name if about else main.name
         # Whatever else there is about it, also a newer body, is about that document now.
         connection.execute(
             "UPDATE entries SET document_id = ? WHERE dataset_id = ? AND ndi_id = ?"
             " AND document_id = ?",
             (document_id, main.dataset_id, main.ndi_id, main.document_id),
         )
-        place = (main.dataset_id, main.ndi_id, main.class_name, main.name)
+        place = (main.dataset_id, main.ndi_id, main.class_name, name)
         connection.execute(
             "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
             (*place, document_id, self._clock()),
         )
+
+    def begin_anew(self, entries: Sequence[Entry]) -> None:
+        """The document of these entries is gone from the server: they make another one."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            change(connection, [entry.generation for entry in entries], document_id="", is_new=True)
+            for entry in entries:
+                connection.execute(
+                    "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
+                    (entry.dataset_id, entry.ndi_id),
+                )
+
+        self._write(work)
 
     def made_dataset(self, entry: Entry, dataset_id: str) -> None:
         """The server has given a dataset that was made here its id."""
@@ -408,6 +424,15 @@ def _name(old: Entry, new: Entry) -> str:
 def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:
     """Those of some kinds that are not parked."""
     return [entry for entry in entries if entry.kind in kinds and entry.state not in PARKED]
+
+
+def _replaceable(entries: Iterable[Entry]) -> list[Entry]:
+    """The bodies and deletions that a later one takes the place of, also where they were refused.
+
+    A conflict stays: its version is to be chosen or given up.
+    """
+    kinds = (Kind.DELETION, Kind.DOCUMENT)
+    return [one for one in entries if one.kind in kinds and one.state is not State.CONFLICT]
 
 
 def _deletion_sent(entry: Entry) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ndicloudfs.cloud.values import Json
 from ndicloudfs.writeback.attachments import with_files
@@ -39,6 +39,13 @@ class Work:
     def deletes(self) -> bool:
         """Whether the document is to go."""
         return self.main is not None and self.main.kind is Kind.DELETION
+
+    def begin_anew(self) -> None:
+        """Its document is gone from the server: it makes another one."""
+        self.document_id = ""
+        if self.main is not None:
+            self.main = replace(self.main, document_id="", is_new=True)
+        self.edits = [replace(edit, document_id="") for edit in self.edits]
 
     def aim(self, base: Json) -> None:
         """Set what the server is to show: ``base`` with the changes of the files."""

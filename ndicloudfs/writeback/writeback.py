@@ -220,6 +220,12 @@ class WriteBack:
         """The attachments and detachments of a document, in order."""
         return self._journal.files(place)
 
+    def attached(self, dataset_id: str, uid: str) -> Entry | None:
+        """What attaches an object of a dataset whose bytes are in staging."""
+        here = self._journal.dataset(dataset_id)
+        found = self._journal.of_uid(uid) if self._journal.pending_in(dataset_id) else []
+        return next((one for one in found if one.staged and one.dataset_id == here), None)
+
     def staged(self, uid: str) -> Path | None:
         """Where the bytes of an object are that is not known to be on the server."""
         path = self._staging.path(uid)

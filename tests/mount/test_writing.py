@@ -300,6 +300,26 @@ def test_a_new_file_is_attached(lab: Written) -> None:
     assert lab.state(path) == "clean"
 
 
+def test_a_file_is_reached_by_its_uid_before_and_after_it_is_sent(lab: Written) -> None:
+    lab.sandbox.fault("GET /datasets/{orgId}/{id}/files/{uid}", "status", -1, status=503)
+    path = lab.files / "new.bin"
+    path.write_bytes(b"a recording")
+    by_uid = lab.tree / "files" / ".uid" / os.getxattr(path, "user.ndi.uid").decode()
+    assert by_uid.read_bytes() == b"a recording"
+    assert by_uid.stat().st_size == len(b"a recording")
+    assert lab.state(by_uid) in ("pending", "uploading")
+    with failing(errno.EROFS):
+        by_uid.write_bytes(b"something else")
+    number = by_uid.stat().st_ino
+    lab.sandbox.clear_faults()
+    lab.settle()
+    assert by_uid.read_bytes() == b"a recording"
+    assert lab.state(by_uid) == "clean"
+    assert by_uid.stat().st_ino == number
+    path.unlink()
+    lab.settle()
+
+
 def test_a_document_without_files_takes_one(lab: Written) -> None:
     folder = lab.tree / "files" / CLASS / OTHER_ID
     (folder / "first.bin").write_bytes(b"first")

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from ndicloudfs.writeback import Kind, State, fingerprint
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
@@ -154,3 +156,79 @@ def test_the_name_a_document_was_written_under_goes_on_resolving(lab: Lab) -> No
     assert known is not None
     assert known[0] == where.ndi_id
     assert lab.cloud.documents.get(lab.dataset_id, known[1]).summary.ndi_id == where.ndi_id
+
+
+def test_a_document_renamed_while_it_is_sent_keeps_its_new_name(lab: Lab) -> None:
+    lab.sandbox.set(document_import=0.5)
+    places = [lab.place() for _ in range(30)]
+    entries = [lab.write(where) for where in places]
+    until(lambda: lab.sandbox.count("PUT /objects") >= 1)
+    assert lab.back.commit_document_name(entries[0].generation, "renamed") is not None
+    lab.sync()
+    known = lab.back.alias(lab.dataset_id, "subject", "renamed")
+    assert known is not None
+    assert known[0] == places[0].ndi_id
+    assert lab.back.alias(lab.dataset_id, "subject", places[0].name) is None
+
+
+@pytest.mark.parametrize("attached", [False, True])
+def test_what_somebody_else_deleted_and_is_made_again_here_survives_a_failure(
+    lab: Lab, attached: bool
+) -> None:
+    where = lab.place()
+    lab.write(where, text="first")
+    lab.sync()
+    known = lab.back.alias(lab.dataset_id, "subject", where.name)
+    assert known is not None
+    lab.cloud.documents.bulk_delete(lab.dataset_id, [known[1]], "now")
+    lab.sandbox.fault(ADD, "status", status=503)
+    lab.write(where, text="second")
+    lab.back.sync()
+    if attached:
+        lab.attach(where, "a.bin", b"a recording")
+    lab.sync()
+    assert lab.back.queue() == []
+    (found,) = lab.documents().values()
+    assert found["subject"] == {"text": "second"}
+    assert ("files" in found) is attached
+
+
+def test_a_change_that_was_refused_is_mended_and_sent(lab: Lab) -> None:
+    lab.sandbox.fault("POST /datasets/{id}/documents/{docId}", "status", status=422)
+    where = lab.existing(text="old")
+    base = fingerprint(body_of(where, text="old"))
+    refused = lab.back.commit_document(where, data_of(where, text="refused"), base)
+    lab.back.sync()
+    shown = lab.back.document(where)
+    assert shown is not None
+    assert (shown.generation, shown.state) == (refused.generation, State.REJECTED)
+    base = fingerprint(body_of(where, text="refused"))
+    lab.back.commit_document(where, data_of(where, text="mended"), base)
+    lab.sync()
+    assert lab.documents() == {where.ndi_id: body_of(where, text="mended")}
+    assert lab.back.document(where) is None
+
+
+def test_a_new_document_that_was_refused_can_be_deleted(lab: Lab) -> None:
+    lab.sandbox.fault(ADD, "status", status=422)
+    where = lab.place()
+    lab.write(where, text="refused")
+    lab.back.sync()
+    lab.back.commit_deletion(where, "")
+    lab.sync()
+    assert lab.back.document(where) is None
+    assert lab.documents() == {}
+
+
+def test_a_new_document_that_was_refused_is_mended_and_sent(lab: Lab) -> None:
+    lab.sandbox.fault(ADD, "status", status=422)
+    where = lab.place()
+    lab.write(where, text="refused")
+    lab.back.sync()
+    assert [entry.state for entry in lab.back.queue()] == [State.REJECTED]
+    base = fingerprint(body_of(where, text="refused"))
+    lab.back.commit_document(where, data_of(where, text="mended"), base)
+    lab.sync()
+    assert lab.documents() == {where.ndi_id: body_of(where, text="mended")}
+    assert lab.back.queue() == []
+    assert len(lab.back.rejected()) == 1  # its bytes are the user's
