@@ -246,14 +246,15 @@ class Ledger:
         return row[0], row[1]
 
     def hopeless(self, scope: Scope, tries: int) -> bool:
-        """Whether everything that is left has failed ``tries`` times in a row."""
+        """Whether something is left, and all of it has failed ``tries`` times in a row."""
         where, values = self._within(scope)
+        pending = f"SELECT 1 FROM entries WHERE state = 'pending' AND {where}"
         with self._database.read() as connection:
-            row = connection.execute(
-                f"SELECT 1 FROM entries WHERE state = 'pending' AND tries < ? AND {where} LIMIT 1",
-                (tries, *values),
+            left, hopeful = connection.execute(
+                f"SELECT EXISTS ({pending}), EXISTS ({pending} AND tries < ?)",
+                (*values, *values, tries),
             ).fetchone()
-        return row is None
+        return bool(left) and not hopeful
 
     def hurry(self, scope: Scope) -> None:
         """Let nothing wait because it has failed before."""

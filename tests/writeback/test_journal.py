@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.writeback import JournalInUse, Kind, State, WriteBack, fingerprint
+from ndicloudfs.writeback import JournalInUse, Kind, Scope, State, WriteBack, fingerprint
 from ndicloudfs.writeback.errors import JournalDamaged
 from tests.support.system import until
 from tests.writeback.worlds import DATASET, ORGANIZATION, data_of, opened, place
@@ -175,6 +175,17 @@ def test_what_is_written_just_when_a_dataset_gets_its_id_is_in_it(writeback: Wri
     assert [entry.ndi_id for entry in shown] == [before.ndi_id]
     assert {entry.dataset_id for entry in writeback.queue()} == {DATASET}
     assert len(writeback.documents(made.dataset_id, "subject")) == 2
+
+
+def test_what_has_arrived_meanwhile_is_no_hopeless_rest(writeback: WriteBack) -> None:
+    """Who waits counts what is left, and then asks whether it is hopeless."""
+    where, journal = place(), writeback._journal
+    entry = writeback.commit_document(where, data_of(where), "")
+    assert not journal.hopeless(Scope(), 1)
+    journal.note([entry.generation], tries=1)
+    assert journal.hopeless(Scope(), 1)
+    journal.finish([([entry], "65f0c0ffee0000000000e001")])
+    assert not journal.hopeless(Scope(), 1)
 
 
 def test_a_second_owner_is_told_who_the_first_is(writeback: WriteBack, state: Path) -> None:
