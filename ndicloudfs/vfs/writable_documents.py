@@ -139,7 +139,7 @@ class WritableClass(WritableFolder):
             self._delete(node, aside=True)
             if session is None:
                 content.close()
-                sessions.unlinked(node.ino, None)
+                sessions.unlinked(node.session_key, None)
             else:
                 session.become(aside, content)
                 sessions.moved(session, aside)
@@ -185,7 +185,7 @@ class WritableDocument(Editable):
         )
 
     def attributes(self) -> Attributes:
-        session = self._edits.sessions.of(self.ino)
+        session = self._edits.sessions.of(self.session_key)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:

@@ -51,12 +51,16 @@ class Journal(Ledger):
         def work(connection: sqlite3.Connection) -> Entry:
             nonlocal first
             here = self._here(connection, place)
+            others = of_document(connection, here)
+            if here.document_id and not (base or place.document_id or others):
+                # Whoever writes has found none: the one that was made here once is gone.
+                self._forget_made(connection, here)
+                here = replace(here, document_id="")
             entry = replace(
                 self._new(here, Kind.DOCUMENT, size=len(data), mtime_ns=mtime_ns),
                 expected=(base,) if base else (),
                 is_new=not (here.document_id or base),
             )
-            others = of_document(connection, here)
             first = entry.is_new and not others
             for old in _replaceable(others):
                 if _deletion_sent(old):  # the old one is going: this is another one
@@ -269,10 +273,7 @@ class Journal(Ledger):
     def _settle(self, connection: sqlite3.Connection, main: Entry, document_id: str) -> None:
         """Note what a document is called on the server now, or that it is gone."""
         if main.kind is Kind.DELETION:
-            connection.execute(
-                "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
-                (main.dataset_id, main.ndi_id),
-            )
+            self._forget_made(connection, main)
         if main.kind is not Kind.DOCUMENT or document_id in ("", main.document_id):
             return
         # It may have been renamed while it was sent, and may have a newer body.
@@ -296,10 +297,7 @@ class Journal(Ledger):
         def work(connection: sqlite3.Connection) -> None:
             change(connection, [entry.generation for entry in entries], document_id="", is_new=True)
             for entry in entries:
-                connection.execute(
-                    "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
-                    (entry.dataset_id, entry.ndi_id),
-                )
+                self._forget_made(connection, entry)
 
         self._write(work)
 
@@ -344,6 +342,11 @@ class Journal(Ledger):
         return dropped
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _forget_made(self, connection: sqlite3.Connection, place: Place) -> None:
+        connection.execute(
+            "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?", (place.dataset_id, place.ndi_id)
+        )
 
     def _take_along(self, connection: sqlite3.Connection, place: Place, generation: int) -> None:
         """What was pending of files before a document was moved aside is about the new one."""

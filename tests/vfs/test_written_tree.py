@@ -216,3 +216,53 @@ def test_a_document_that_was_moved_aside_comes_back_under_another_name(lab: Lab)
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
     lab.settle()
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+
+
+def test_an_open_file_is_never_taken_for_another_one(lab: Lab) -> None:
+    """Files have numbers by their place in the document, and that changes."""
+    first, second, third = (f"{lab.files}/{NDI_ID}/{name}.bin" for name in ("a", "b", "c"))
+    lab.save("first")
+    lab.write(first, b"first")
+    lab.write(second, b"second")
+    handle = lab.tree.open(second, os.O_RDWR)
+    lab.tree.unlink(first)
+    lab.write(third, b"third")
+    assert lab.read(third) == b"third"
+    assert lab.read(second) == b"second"
+    lab.write(third, b"another")
+    lab.tree.write(handle, b"SEC", 0)
+    lab.tree.close(handle)
+    assert (lab.read(second), lab.read(third)) == (b"SECond", b"another")
+    lab.settle()
+    assert lab.on_server() == {"b.bin": b"SECond", "c.bin": b"another"}
+
+
+def test_an_open_file_that_another_one_is_renamed_onto_goes_on_by_its_handle(lab: Lab) -> None:
+    other = lab.file.replace("a.bin", "b.bin")
+    lab.save("first")
+    lab.write(lab.file, b"old")
+    lab.write(other, b"new")
+    handle = lab.tree.open(lab.file, os.O_RDWR)
+    lab.tree.rename(other, lab.file)
+    assert lab.read(lab.file) == b"new"
+    lab.tree.write(handle, b"nobody", 0)
+    assert lab.tree.read(handle, 0, 10) == b"nobody"
+    lab.tree.close(handle)
+    assert lab.read(lab.file) == b"new"
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"new"}
+
+
+def test_a_document_that_is_made_anew_has_a_state_at_once(lab: Lab) -> None:
+    lab.save("first")
+    lab.settle()
+    (document,) = everything(lab.sandbox, lab.dataset)
+    path = f"/datasets/{lab.dataset}/documents/{document.summary.id}"
+    assert lab.api.delete(path).status_code == 200
+    lab.tree.refresh(lab.documents)
+    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    lab.save("second")
+    assert lab.tree.state(lab.json) in ("pending", "uploading")
+    lab.settle()
+    (document,) = everything(lab.sandbox, lab.dataset)
+    assert document.body["base"]["name"] == "second"
