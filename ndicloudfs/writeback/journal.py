@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, State
-from ndicloudfs.writeback.ledger import FILES, Ledger, Result, of_document, replace_dataset
+from ndicloudfs.writeback.ledger import FILES, Ledger, Result, dataset_of, of_document, on_server
 from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
 
 # Names of documents that were made here go on resolving for so long (s) at least.
@@ -197,7 +197,7 @@ class Journal(Ledger):
         """An entry about a dataset itself, with the fields that it is about."""
 
         def work(connection: sqlite3.Connection) -> Entry:
-            known = self.dataset(entry.dataset_id)
+            known = dataset_of(connection, entry.dataset_id)
             stamped = replace(entry, dataset_id=known, queued_at=self._clock())
             return insert(connection, stamped, body)
 
@@ -208,7 +208,7 @@ class Journal(Ledger):
         self._commit(
             lambda connection: connection.execute(
                 "INSERT OR IGNORE INTO classes VALUES (?, ?)",
-                (self.dataset(dataset_id), class_name),
+                (dataset_of(connection, dataset_id), class_name),
             )
         )
         with self._lock:
@@ -219,7 +219,7 @@ class Journal(Ledger):
         self._commit(
             lambda connection: connection.execute(
                 "DELETE FROM classes WHERE dataset_id = ? AND class_name = ?",
-                (self.dataset(dataset_id), class_name),
+                (dataset_of(connection, dataset_id), class_name),
             )
         )
 
@@ -381,7 +381,7 @@ class Journal(Ledger):
 
     def _here(self, connection: sqlite3.Connection, place: Place) -> Place:
         """The place with the ids that the server has given meanwhile."""
-        here = replace_dataset(place, self.dataset(place.dataset_id))
+        here = on_server(connection, place)
         if here.document_id or not here.ndi_id:
             return here
         row = connection.execute(
