@@ -43,6 +43,11 @@ class Editable(File):
         self.folder_ino = folder_ino
         self.name = name
 
+    @property
+    def session_key(self) -> int:
+        """What it is known by while it is open: no other file has it then."""
+        return self.ino
+
     @abstractmethod
     def content(self, source: OpenFile | None) -> Content:
         """What to write into; ``source`` is what the file has, None for nothing."""
@@ -203,7 +208,7 @@ class Handle(OpenFile):
     def __init__(
         self,
         sessions: Sessions,
-        ino: int,
+        key: int,
         session: Session | None,
         opened: OpenFile | None,
         *,
@@ -215,7 +220,7 @@ class Handle(OpenFile):
         ``reading``: it may be read through the handle.
         """
         self._sessions = sessions
-        self.ino = ino
+        self.key = key
         self.session = session
         self._opened = opened
         self._appending = appending
@@ -273,12 +278,12 @@ class Sessions:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers: dict[int, set[Handle]] = {}  # those that belong to no session
-        self._by_ino: dict[int, Session] = {}
+        self._by_key: dict[int, Session] = {}
         self._by_place: dict[tuple[int, str], Session] = {}
 
-    def of(self, ino: int) -> Session | None:
-        """The session of the file with this inode number."""
-        return self._by_ino.get(ino)
+    def of(self, key: int) -> Session | None:
+        """The session of the file with this key."""
+        return self._by_key.get(key)
 
     def at(self, folder_ino: int, name: str) -> Session | None:
         """The session of the file that has this name in this folder."""
@@ -292,16 +297,16 @@ class Sessions:
             if ino == folder_ino and session.made
         ]
 
-    def read(self, node: File) -> Handle:
+    def read(self, node: Editable) -> Handle:
         """Open a file for reading."""
-        handle = Handle(self, node.ino, self._join(node.ino), None)
+        handle = Handle(self, node.session_key, self._join(node.session_key), None)
         if handle.session is not None:
             return handle
         opened = node.open()
-        handle = Handle(self, node.ino, self._join(node.ino), opened)
+        handle = Handle(self, node.session_key, self._join(node.session_key), opened)
         if handle.session is None:
             with self._lock:
-                self._readers.setdefault(node.ino, set()).add(handle)
+                self._readers.setdefault(node.session_key, set()).add(handle)
         return handle
 
     def write(
@@ -318,19 +323,19 @@ class Sessions:
         ``reading``: it may be read through the handle, too.
         """
         with self._lock:
-            session = self._by_ino.get(node.ino)
+            session = self._by_key.get(node.session_key)
             if session is not None and session.refused:
                 self._forget(session)
                 session = None
             if session is None:
                 session = Session(node, made=made)
                 # Who reads it already sees what is written from now on.
-                for reader in self._readers.pop(node.ino, ()):
+                for reader in self._readers.pop(node.session_key, ()):
                     reader.session = session
                     session.handles += 1
                 self._enter(session, node)
             session.handles += 1
-        handle = Handle(self, node.ino, session, None, appending=appending, reading=reading)
+        handle = Handle(self, node.session_key, session, None, appending=appending, reading=reading)
         try:
             session.begin(empty=empty)
         except BaseException:
@@ -343,20 +348,20 @@ class Sessions:
         """A file with a session has another name now; the one that was there is gone."""
         with self._lock:
             self._forget(session)
-            self._readers.pop(node.ino, None)
+            self._readers.pop(node.session_key, None)
             for replaced in (
                 self._by_place.get((node.folder_ino, node.name)),
-                self._by_ino.get(node.ino),
+                self._by_key.get(node.session_key),
             ):
                 if replaced is not None:
                     replaced.unlinked = True
                     self._forget(replaced)
             self._enter(session, node)
 
-    def unlinked(self, ino: int, session: Session | None) -> None:
+    def unlinked(self, key: int, session: Session | None) -> None:
         """A file is gone; who has it open may go on."""
         with self._lock:
-            self._readers.pop(ino, None)
+            self._readers.pop(key, None)
             if session is None:
                 return
             session.unlinked = True
@@ -370,19 +375,19 @@ class Sessions:
         with self._lock:
             session = handle.session
             if session is None:
-                readers = self._readers.get(handle.ino, set())
+                readers = self._readers.get(handle.key, set())
                 readers.discard(handle)
                 if not readers:
-                    self._readers.pop(handle.ino, None)
+                    self._readers.pop(handle.key, None)
                 return
             session.handles -= 1
             if session.handles:
                 return
         self._end(session)
 
-    def _join(self, ino: int) -> Session | None:
+    def _join(self, key: int) -> Session | None:
         with self._lock:
-            session = self._by_ino.get(ino)
+            session = self._by_key.get(key)
             if session is None or session.refused:
                 return None
             session.handles += 1
@@ -404,13 +409,13 @@ class Sessions:
         session.close()
 
     def _enter(self, session: Session, node: Editable) -> None:
-        session.key = (node.ino, (node.folder_ino, node.name))
-        self._by_ino[node.ino] = session
+        session.key = (node.session_key, (node.folder_ino, node.name))
+        self._by_key[node.session_key] = session
         self._by_place[node.folder_ino, node.name] = session
 
     def _forget(self, session: Session) -> None:
-        ino, place = session.key
-        if self._by_ino.get(ino) is session:
-            del self._by_ino[ino]
+        key, place = session.key
+        if self._by_key.get(key) is session:
+            del self._by_key[key]
         if self._by_place.get(place) is session:
             del self._by_place[place]

@@ -176,11 +176,11 @@ def remove(folder: WritableFolder, name: str, node: Node) -> None:
     if not isinstance(node, Editable):
         raise refusal(errno.EROFS, name)
     sessions = folder.edits.sessions
-    session = sessions.at(folder.ino, name) or sessions.of(node.ino)
+    session = sessions.at(folder.ino, name) or sessions.of(node.session_key)
     if session is None or not session.made:  # else nothing of it was kept yet
         folder.remove(node)
     folder.area.remove(name)  # an empty file that waits for its content
-    sessions.unlinked(node.ino, session)
+    sessions.unlinked(node.session_key, session)
 
 
 def rename(
@@ -195,7 +195,7 @@ def rename(
     if not isinstance(node, Editable) or not isinstance(replaced, Editable | None):
         raise refusal(errno.EROFS, name)
     sessions = folder.edits.sessions
-    session = sessions.at(folder.ino, name) or sessions.of(node.ino)
+    session = sessions.at(folder.ino, name) or sessions.of(node.session_key)
     new = session is not None and session.made  # nothing of it was kept yet
     if isinstance(node, ScratchFile) or new:
         _put(folder, name, node, session, target, new_name, replaced)
@@ -237,6 +237,6 @@ def _put(
             session.take_over(target.keep(placed, target.adopt(session.written())))
     folder.area.remove(name)
     if session is None:
-        sessions.unlinked(placed.ino, sessions.of(placed.ino))
+        sessions.unlinked(placed.session_key, sessions.of(placed.session_key))
     else:
         sessions.moved(session, placed)

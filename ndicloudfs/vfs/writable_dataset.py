@@ -122,7 +122,7 @@ class WritableMetadata(Editable):
         return DatasetScope(self._home.dataset_id, Part.METADATA)
 
     def attributes(self) -> Attributes:
-        session = self._folder.edits.sessions.of(self.ino)
+        session = self._folder.edits.sessions.of(self.session_key)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:

@@ -70,13 +70,18 @@ class WritableClass(WritableFolder):
         pending = self.edits.writeback.documents(documents.home.dataset_id, documents.class_name)
         changed = {entry.document_id: entry for entry in pending if entry.document_id}
         new = [entry for entry in pending if not entry.document_id and entry.kind is Work.DOCUMENT]
-        listed = {entry.ndi_id for entry in new}
+        # Documents that were sent, or not, and not seen: the server may list them already.
+        unseen = {
+            entry.ndi_id
+            for entry in pending
+            if not entry.document_id and (entry.kind is Work.DOCUMENT or is_gone(entry))
+        }
         cache, open_for_writing = self.edits.cache, self.edits.sessions.of
         ino_of = ino_maker(self.ino)
         server = documents.on_server
         for stem, row in () if server is None else server.every():
             entry = changed.pop(row.id, None) if changed else None
-            if stem in listed:
+            if stem in unseen:
                 continue  # it has just arrived
             ino = ino_of(row.id)
             known: Attributes | None
@@ -140,7 +145,7 @@ class WritableClass(WritableFolder):
             self._delete(node, aside=True)
             if session is None:
                 content.close()
-                sessions.unlinked(node.ino, None)
+                sessions.unlinked(node.session_key, None)
             else:
                 session.become(aside, content)
                 sessions.moved(session, aside)
@@ -151,6 +156,7 @@ class WritableClass(WritableFolder):
         stem = name.removesuffix(names.JSON_SUFFIX)
         if self.edits.writeback.commit_document_name(entry.generation, stem) is None:
             raise refusal(errno.EPERM, name)  # it has just arrived
+        node.tell()  # its files have been found under the old name
         if session is not None:
             place = self.documents.place(entry.ndi_id, name=stem)
             moved = WritableDocument(self, name, place, self._ino(place))
@@ -186,7 +192,7 @@ class WritableDocument(Editable):
         )
 
     def attributes(self) -> Attributes:
-        session = self._edits.sessions.of(self.ino)
+        session = self._edits.sessions.of(self.session_key)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:

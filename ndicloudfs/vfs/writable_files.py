@@ -215,8 +215,9 @@ class WritableFileClass(WritableFolder):
             if entry.ino in touched:
                 shown_names[entry.ino] = entry.name
             elif entry.name in new:  # it has just arrived
-                del touched[new.pop(entry.name)]
-                yield entry
+                body = DocumentFiles(documents, touched.pop(new.pop(entry.name))).entry()
+                if body is None or not is_gone(body):
+                    yield entry
             else:
                 yield entry
         for ino, place in touched.items():
@@ -319,10 +320,11 @@ class WritableFiles(WritableFolder):
         elif replaced is not None:
             self.remove(replaced)
         sessions = self.edits.sessions
+        moved = WritableFile(self, name, derive_ino(self.ino, "new", name), None)
         if session is None:
-            sessions.unlinked(node.ino, None)
+            sessions.unlinked(node.session_key, None)
+            sessions.unlinked(moved.session_key, sessions.of(moved.session_key))
         else:
-            moved = WritableFile(self, name, derive_ino(self.ino, "new", name), None)
             session.become(moved)
             sessions.moved(session, moved)
 
@@ -356,14 +358,18 @@ class WritableFile(Editable):
         uid = "" if self._found is None else self._found.link.uid
         return DatasetScope(place.dataset_id, Part.FILES, place.class_name, place.document_id, uid)
 
+    @property
+    def session_key(self) -> int:
+        # Not its inode number: its position changes where files before it come or go.
+        return derive_ino(self._folder.ino, "open", self.name)
+
     def item(self) -> Linked | None:
         """The file as it is now, None where it is gone or not there yet."""
         found = self._folder.files.named(self.name)
         return None if found is None else found[1]
 
     def attributes(self) -> Attributes:
-        sessions = self._edits.sessions
-        session = sessions.at(self._folder.ino, self.name) or sessions.of(self.ino)
+        session = self._edits.sessions.of(self.session_key)
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:

@@ -72,14 +72,16 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Borrow a connection for reading."""
+        """Borrow a connection for reading; all that is read there is of one moment."""
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._connect()
         try:
+            connection.execute("BEGIN")
             yield connection
         finally:
+            connection.rollback()
             self._idle.append(connection)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, State
-from ndicloudfs.writeback.ledger import FILES, Ledger, Result, of_document, replace_dataset
+from ndicloudfs.writeback.ledger import FILES, Ledger, Result, dataset_of, of_document, on_server
 from ndicloudfs.writeback.rows import change, entries_of, entry_of, insert, remove
 
 # Names of documents that were made here go on resolving for so long (s) at least.
@@ -51,12 +51,16 @@ class Journal(Ledger):
         def work(connection: sqlite3.Connection) -> Entry:
             nonlocal first
             here = self._here(connection, place)
+            others = of_document(connection, here)
+            if here.document_id and not (base or place.document_id or others):
+                # Whoever writes has found none: the one that was made here once is gone.
+                self._forget_made(connection, here)
+                here = replace(here, document_id="")
             entry = replace(
                 self._new(here, Kind.DOCUMENT, size=len(data), mtime_ns=mtime_ns),
                 expected=(base,) if base else (),
                 is_new=not (here.document_id or base),
             )
-            others = of_document(connection, here)
             first = entry.is_new and not others
             for old in _replaceable(others):
                 if _deletion_sent(old):  # the old one is going: this is another one
@@ -64,6 +68,8 @@ class Journal(Ledger):
                     self._take_along(connection, here, old.generation)
                     continue
                 remove(connection, [old.generation])
+                if _is_named_anew(old, entry) and old.document_id:
+                    self._remember_made(connection, entry, entry.name, old.document_id)
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
@@ -193,7 +199,7 @@ class Journal(Ledger):
         """An entry about a dataset itself, with the fields that it is about."""
 
         def work(connection: sqlite3.Connection) -> Entry:
-            known = self.dataset(entry.dataset_id)
+            known = dataset_of(connection, entry.dataset_id)
             stamped = replace(entry, dataset_id=known, queued_at=self._clock())
             return insert(connection, stamped, body)
 
@@ -204,7 +210,7 @@ class Journal(Ledger):
         self._commit(
             lambda connection: connection.execute(
                 "INSERT OR IGNORE INTO classes VALUES (?, ?)",
-                (self.dataset(dataset_id), class_name),
+                (dataset_of(connection, dataset_id), class_name),
             )
         )
         with self._lock:
@@ -215,7 +221,7 @@ class Journal(Ledger):
         self._commit(
             lambda connection: connection.execute(
                 "DELETE FROM classes WHERE dataset_id = ? AND class_name = ?",
-                (self.dataset(dataset_id), class_name),
+                (dataset_of(connection, dataset_id), class_name),
             )
         )
 
@@ -269,10 +275,7 @@ class Journal(Ledger):
     def _settle(self, connection: sqlite3.Connection, main: Entry, document_id: str) -> None:
         """Note what a document is called on the server now, or that it is gone."""
         if main.kind is Kind.DELETION:
-            connection.execute(
-                "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
-                (main.dataset_id, main.ndi_id),
-            )
+            self._forget_made(connection, main)
         if main.kind is not Kind.DOCUMENT or document_id in ("", main.document_id):
             return
         # It may have been renamed while it was sent, and may have a newer body.
@@ -284,11 +287,7 @@ class Journal(Ledger):
             " AND document_id = ?",
             (document_id, main.dataset_id, main.ndi_id, main.document_id),
         )
-        place = (main.dataset_id, main.ndi_id, main.class_name, name)
-        connection.execute(
-            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
-            (*place, document_id, self._clock()),
-        )
+        self._remember_made(connection, main, name, document_id)
 
     def begin_anew(self, entries: Sequence[Entry]) -> None:
         """The document of these entries is gone from the server: they make another one."""
@@ -296,10 +295,7 @@ class Journal(Ledger):
         def work(connection: sqlite3.Connection) -> None:
             change(connection, [entry.generation for entry in entries], document_id="", is_new=True)
             for entry in entries:
-                connection.execute(
-                    "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?",
-                    (entry.dataset_id, entry.ndi_id),
-                )
+                self._forget_made(connection, entry)
 
         self._write(work)
 
@@ -345,6 +341,20 @@ class Journal(Ledger):
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _remember_made(
+        self, connection: sqlite3.Connection, place: Place, name: str, document_id: str
+    ) -> None:
+        """A document goes on resolving under the name that it was written under."""
+        connection.execute(
+            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
+            (place.dataset_id, place.ndi_id, place.class_name, name, document_id, self._clock()),
+        )
+
+    def _forget_made(self, connection: sqlite3.Connection, place: Place) -> None:
+        connection.execute(
+            "DELETE FROM made WHERE dataset_id = ? AND ndi_id = ?", (place.dataset_id, place.ndi_id)
+        )
+
     def _take_along(self, connection: sqlite3.Connection, place: Place, generation: int) -> None:
         """What was pending of files before a document was moved aside is about the new one."""
         files = self._files_before(connection, place, generation)
@@ -378,7 +388,7 @@ class Journal(Ledger):
 
     def _here(self, connection: sqlite3.Connection, place: Place) -> Place:
         """The place with the ids that the server has given meanwhile."""
-        here = replace_dataset(place, self.dataset(place.dataset_id))
+        here = on_server(connection, place)
         if here.document_id or not here.ndi_id:
             return here
         row = connection.execute(
@@ -413,12 +423,13 @@ class Journal(Ledger):
 
 
 def _name(old: Entry, new: Entry) -> str:
-    """The name that a document was written under, where a body takes the place of ``old``.
+    """The name that a document was written under, where a body takes the place of ``old``."""
+    return new.name if _is_named_anew(old, new) or not old.name else old.name
 
-    A deletion ends a name; the id of a document needs none.
-    """
-    anew = old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
-    return new.name if anew or not old.name else old.name
+
+def _is_named_anew(old: Entry, new: Entry) -> bool:
+    """A deletion ends a name; the id of a document needs none."""
+    return old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
 
 
 def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:

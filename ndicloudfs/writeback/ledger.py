@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,10 @@ from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
 from ndicloudfs.writeback.rows import entries_of, entry_of
 
 LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
+# Takes the id of a dataset twice; ``dataset_of`` says why it is asked of the same transaction.
+_IN_DATASET = (
+    "dataset_id = coalesce((SELECT datasets.dataset_id FROM datasets WHERE local_id = ?), ?)"
+)
 Result = TypeVar("Result")
 FILES = (Kind.ATTACHMENT, Kind.DETACHMENT)
 
@@ -61,8 +66,8 @@ class Ledger:
         if not self.pending_in(dataset_id):
             return []
         found = self._select(
-            "dataset_id = ? AND class_name = ? AND kind IN ('document', 'deletion')",
-            (self.dataset(dataset_id), class_name),
+            f"{_IN_DATASET} AND class_name = ? AND kind IN ('document', 'deletion')",
+            (dataset_id, dataset_id, class_name),
         )
         newest: dict[str, list[Entry]] = {}
         for entry in found:
@@ -76,7 +81,7 @@ class Ledger:
         if not self.pending_in(place.dataset_id):
             return None
         with self._database.read() as connection:
-            here = replace_dataset(place, self.dataset(place.dataset_id))
+            here = on_server(connection, place)
             found = of_document(connection, here, "kind IN ('document', 'deletion')")
         return found[-1] if found else None
 
@@ -84,8 +89,8 @@ class Ledger:
         """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
         if not self.pending_in(dataset_id):
             return None
-        here = self.dataset(dataset_id)
         with self._database.read() as connection:
+            here = dataset_of(connection, dataset_id)
             row = connection.execute(
                 "SELECT * FROM (SELECT * FROM entries WHERE dataset_id = ? AND class_name = ?"
                 " AND name = ? UNION ALL SELECT * FROM entries WHERE dataset_id = ? AND ndi_id = ?"
@@ -100,7 +105,7 @@ class Ledger:
         if not self.pending_in(dataset_id):
             return set()
         with self._database.read() as connection:
-            here = self.dataset(dataset_id)
+            here = dataset_of(connection, dataset_id)
             found = connection.execute(
                 "SELECT class_name FROM classes WHERE dataset_id = ? UNION"
                 " SELECT class_name FROM entries WHERE dataset_id = ? AND kind = 'document'",
@@ -117,7 +122,7 @@ class Ledger:
         if not self.pending_in(place.dataset_id):
             return []
         with self._database.read() as connection:
-            here = replace_dataset(place, self.dataset(place.dataset_id))
+            here = on_server(connection, place)
             found = of_document(connection, here, f"generation > {generation:d}")
             return [entry for entry in found if entry.kind in FILES]
 
@@ -157,7 +162,7 @@ class Ledger:
             row = connection.execute(
                 "SELECT ndi_id, document_id FROM made WHERE dataset_id = ? AND class_name = ?"
                 " AND name = ? ORDER BY made_at DESC",
-                (self.dataset(dataset_id), class_name, name),
+                (dataset_of(connection, dataset_id), class_name, name),
             ).fetchone()
         return None if row is None else (row[0], row[1])
 
@@ -241,14 +246,15 @@ class Ledger:
         return row[0], row[1]
 
     def hopeless(self, scope: Scope, tries: int) -> bool:
-        """Whether everything that is left has failed ``tries`` times in a row."""
+        """Whether something is left, and all of it has failed ``tries`` times in a row."""
         where, values = self._within(scope)
+        pending = f"SELECT 1 FROM entries WHERE state = 'pending' AND {where}"
         with self._database.read() as connection:
-            row = connection.execute(
-                f"SELECT 1 FROM entries WHERE state = 'pending' AND tries < ? AND {where} LIMIT 1",
-                (tries, *values),
+            left, hopeful = connection.execute(
+                f"SELECT EXISTS ({pending}), EXISTS ({pending} AND tries < ?)",
+                (*values, *values, tries),
             ).fetchone()
-        return row is None
+        return bool(left) and not hopeful
 
     def hurry(self, scope: Scope) -> None:
         """Let nothing wait because it has failed before."""
@@ -286,14 +292,14 @@ class Ledger:
             )
 
     def _within(self, scope: Scope) -> tuple[str, tuple[str, ...]]:
-        values = {
-            "dataset_id": scope.dataset_id and self.dataset(scope.dataset_id),
-            "class_name": scope.class_name,
-            "ndi_id": scope.ndi_id,
-        }
-        chosen = {name: value for name, value in values.items() if value}
-        where = " AND ".join(f"{name} = ?" for name in chosen) or "1"
-        return where, tuple(chosen.values())
+        conditions: dict[str, tuple[str, ...]] = {}
+        if scope.dataset_id:
+            conditions[_IN_DATASET] = (scope.dataset_id, scope.dataset_id)
+        if scope.class_name:
+            conditions["class_name = ?"] = (scope.class_name,)
+        if scope.ndi_id:
+            conditions["ndi_id = ?"] = (scope.ndi_id,)
+        return " AND ".join(conditions) or "1", tuple(chain(*conditions.values()))
 
     def _forget_dataset(self, dataset_id: str) -> None:
         """Note where nothing is pending any more."""
@@ -307,9 +313,24 @@ class Ledger:
             self._datasets.discard(dataset_id)
 
 
-def replace_dataset(place: Place, dataset_id: str) -> Place:
-    """The same document in the dataset ``dataset_id``."""
-    return place if place.dataset_id == dataset_id else replace(place, dataset_id=dataset_id)
+def dataset_of(connection: sqlite3.Connection, dataset_id: str) -> str:
+    """As ``Ledger.dataset``, for what else is read or written in the same transaction.
+
+    The entries of a dataset get its new id in a transaction. Memory hears of it later: an entry
+    that took its id from there could still be given the old one, and would stay behind.
+    """
+    if not dataset_id.startswith(LOCAL_PREFIX):
+        return dataset_id
+    row = connection.execute(
+        "SELECT dataset_id FROM datasets WHERE local_id = ?", (dataset_id,)
+    ).fetchone()
+    return dataset_id if row is None else str(row[0])
+
+
+def on_server(connection: sqlite3.Connection, place: Place) -> Place:
+    """The same document in the dataset as the server knows it."""
+    here = dataset_of(connection, place.dataset_id)
+    return place if place.dataset_id == here else replace(place, dataset_id=here)
 
 
 def of_document(connection: sqlite3.Connection, place: Place, where: str = "1") -> list[Entry]:

@@ -80,9 +80,9 @@ def test_status_tells_account_cache_and_traffic(user: Machine, sandbox: Sandbox)
         f"{sandbox.email} at 127.0.0.1",
         "signs in again by itself",
         "answers",
+        "100% of what was read needed no download",
     ):
-        assert words in shown
-    assert "100% of what was read needed no download" in " ".join(shown.split())
+        assert words.replace(" ", "") in "".join(shown.split())  # long lines are broken
 
 
 def test_a_transfer_under_way_and_the_last_errors_are_shown(

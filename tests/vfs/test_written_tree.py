@@ -14,6 +14,7 @@ from ndicloudfs.writeback import Limits
 from tests.sandbox.raw import Api, login
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
+from tests.support.system import until
 from tests.support.trees import CoreTree, core_tree
 from tests.support.written import CLASS, NDI_ID, body, everything, stored
 
@@ -216,3 +217,87 @@ def test_a_document_that_was_moved_aside_comes_back_under_another_name(lab: Lab)
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
     lab.settle()
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+    lab.tree.remount()
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+
+
+def test_an_open_file_is_never_taken_for_another_one(lab: Lab) -> None:
+    """Files have numbers by their place in the document, and that changes."""
+    first, second, third = (f"{lab.files}/{NDI_ID}/{name}.bin" for name in ("a", "b", "c"))
+    lab.save("first")
+    lab.write(first, b"first")
+    lab.write(second, b"second")
+    handle = lab.tree.open(second, os.O_RDWR)
+    lab.tree.unlink(first)
+    lab.write(third, b"third")
+    assert lab.read(third) == b"third"
+    assert lab.read(second) == b"second"
+    lab.write(third, b"another")
+    lab.tree.write(handle, b"SEC", 0)
+    lab.tree.close(handle)
+    assert (lab.read(second), lab.read(third)) == (b"SECond", b"another")
+    lab.settle()
+    assert lab.on_server() == {"b.bin": b"SECond", "c.bin": b"another"}
+
+
+def test_an_open_file_that_another_one_is_renamed_onto_goes_on_by_its_handle(lab: Lab) -> None:
+    other = lab.file.replace("a.bin", "b.bin")
+    lab.save("first")
+    lab.write(lab.file, b"old")
+    lab.write(other, b"new")
+    handle = lab.tree.open(lab.file, os.O_RDWR)
+    lab.tree.rename(other, lab.file)
+    assert lab.read(lab.file) == b"new"
+    lab.tree.write(handle, b"nobody", 0)
+    assert lab.tree.read(handle, 0, 10) == b"nobody"
+    lab.tree.close(handle)
+    assert lab.read(lab.file) == b"new"
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"new"}
+
+
+def test_a_document_that_is_made_anew_has_a_state_at_once(lab: Lab) -> None:
+    lab.save("first")
+    lab.settle()
+    (document,) = everything(lab.sandbox, lab.dataset)
+    path = f"/datasets/{lab.dataset}/documents/{document.summary.id}"
+    assert lab.api.delete(path).status_code == 200
+    lab.tree.refresh(lab.documents)
+    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    lab.save("second")
+    assert lab.tree.state(lab.json) in ("pending", "uploading")
+    lab.settle()
+    (document,) = everything(lab.sandbox, lab.dataset)
+    assert document.body["base"]["name"] == "second"
+
+
+def test_a_document_that_was_deleted_before_it_was_seen_is_not_listed(lab: Lab) -> None:
+    looks = (
+        "POST /ndiquery",
+        "GET /datasets/{id}/documents",
+        "POST /datasets/{id}/documents/bulk-fetch",
+    )
+    assert lab.tree.names(lab.documents) == []
+    lab.sandbox.clear_log()
+    for look, before in zip(looks, (1, 0, 0), strict=True):
+        lab.sandbox.fault(look, "status", -1, skip=before, status=503)
+    lab.sandbox.fault("POST /datasets/{id}/documents", "after")
+    lab.save("first")
+    until(lambda: lab.sandbox.count(looks[1]) > 0)
+    lab.tree.unlink(lab.json)
+    lab.sandbox.clear_faults()
+    lab.sandbox.fault(looks[-1], "status", -1, status=503)  # it cannot be deleted yet
+    lab.tree.refresh(lab.documents)
+    assert lab.tree.names(lab.documents) == []
+    lab.settle()
+    assert everything(lab.sandbox, lab.dataset) == []
+
+
+def test_the_files_of_a_document_go_with_its_name(lab: Lab) -> None:
+    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    lab.write(f"{lab.documents}/mine.json", b"{}")
+    lab.write(f"{lab.files}/mine/a.bin", b"a recording")
+    lab.tree.rename(f"{lab.documents}/mine.json", f"{lab.documents}/other.json")
+    lab.write(f"{lab.documents}/mine.json", b"{}")
+    assert lab.tree.names(f"{lab.files}/mine") == []
+    assert lab.tree.names(f"{lab.files}/other") == ["a.bin"]

@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ndicloudfs.writeback import JournalInUse, Kind, State, WriteBack, fingerprint
+from ndicloudfs.writeback import JournalInUse, Kind, Scope, State, WriteBack, fingerprint
 from ndicloudfs.writeback.errors import JournalDamaged
 from tests.support.system import until
 from tests.writeback.worlds import DATASET, ORGANIZATION, data_of, opened, place
@@ -155,6 +156,36 @@ def test_class_folders_and_new_datasets_are_kept(state: Path) -> None:
     again.remove_class(DATASET, "empty_class")
     assert again.classes(DATASET) == set()
     again.close()
+
+
+def test_what_is_written_just_when_a_dataset_gets_its_id_is_in_it(writeback: WriteBack) -> None:
+    made = writeback.create_dataset(ORGANIZATION, "Made here")
+    before, meanwhile = place(dataset_id=made.dataset_id), place(dataset_id=made.dataset_id)
+    writeback.commit_document(before, data_of(before), "")
+    journal = writeback._journal
+    with ThreadPoolExecutor() as threads:
+        with journal._lock:  # the new id is in the file, and memory has not heard of it
+            given = threads.submit(journal.made_dataset, made, DATASET)
+            until(lambda: {entry.dataset_id for entry in writeback.queue()} == {DATASET})
+            shown = writeback.documents(made.dataset_id, "subject")
+            closed = threads.submit(writeback.commit_document, meanwhile, data_of(meanwhile), "")
+            until(lambda: len(writeback.queue()) == 2)
+        given.result()
+        closed.result()
+    assert [entry.ndi_id for entry in shown] == [before.ndi_id]
+    assert {entry.dataset_id for entry in writeback.queue()} == {DATASET}
+    assert len(writeback.documents(made.dataset_id, "subject")) == 2
+
+
+def test_what_has_arrived_meanwhile_is_no_hopeless_rest(writeback: WriteBack) -> None:
+    """Who waits counts what is left, and then asks whether it is hopeless."""
+    where, journal = place(), writeback._journal
+    entry = writeback.commit_document(where, data_of(where), "")
+    assert not journal.hopeless(Scope(), 1)
+    journal.note([entry.generation], tries=1)
+    assert journal.hopeless(Scope(), 1)
+    journal.finish([([entry], "65f0c0ffee0000000000e001")])
+    assert not journal.hopeless(Scope(), 1)
 
 
 def test_a_second_owner_is_told_who_the_first_is(writeback: WriteBack, state: Path) -> None:
