@@ -38,6 +38,7 @@ class Database:
         self._in_memory = threading.Lock()
         self._idle: deque[sqlite3.Connection] = deque()
         self._writing = threading.Lock()
+        self.writes = 0  # of this process, ended well or not
         with _alone(path.with_name(path.name + ".lock")):
             try:
                 self._prepare()
@@ -78,6 +79,8 @@ class Database:
                 with suppress(sqlite3.OperationalError):  # a full disk has done it already
                     connection.execute("ROLLBACK")
                 raise
+            finally:
+                self.writes += 1
 
     def give_up_file(self, error: sqlite3.Error) -> bool:
         """Go on in memory, with what the file still tells; whether ``error`` is a reason to."""

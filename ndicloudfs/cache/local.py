@@ -60,6 +60,7 @@ class LocalCache:
         self.cloud = cloud
         self.host = cloud.config.host
         self.account = _account_name(cloud)
+        self.ttl = options.metadata_ttl  # s
         self._uplink = Uplink(cloud.sign_of_life)
         self._object_uplink = Uplink(cloud.objects.sign_of_life)
         if options.offline:
@@ -103,6 +104,11 @@ class LocalCache:
     def limit(self) -> int:
         """The most bytes that bodies and blocks may take."""
         return self._store.limit
+
+    @property
+    def writes(self) -> int:
+        """How often this process has written to the index."""
+        return self._index.database.writes
 
     @property
     def outage(self) -> CloudError | None:

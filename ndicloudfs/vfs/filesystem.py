@@ -17,7 +17,17 @@ from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.control import CONTROL_NAME, Control
 from ndicloudfs.vfs.dataset import METADATA_NAME
-from ndicloudfs.vfs.nodes import Attributes, Directory, Entry, File, Kind, Node, NodeTable, OpenFile
+from ndicloudfs.vfs.nodes import (
+    ABSENT_FOR,
+    Attributes,
+    Directory,
+    Entry,
+    File,
+    Kind,
+    Node,
+    NodeTable,
+    OpenFile,
+)
 from ndicloudfs.vfs.root import Root
 from ndicloudfs.vfs.sessions import Editable, Handle
 from ndicloudfs.vfs.source import root_of
@@ -40,10 +50,15 @@ class FileSystem:
         self.status = Status(cache, errors, writeback, mounted_ns)
         self._control = Control(self.status, errors, writeback, mounted_ns)
         self.root: Directory = Root(cache, self._control, Writing(edits), mounted_ns)
-        self._nodes = NodeTable(time.monotonic)
+        self._nodes = NodeTable(time.monotonic, self._state, min(ABSENT_FOR, cache.ttl))
         self._handles: dict[int, OpenFile] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+
+    def _state(self) -> tuple[int, int]:
+        """Another value whenever the index or the journal may have another name."""
+        journal = 0 if self._edits is None else self._edits.writeback.writes
+        return self._cache.writes, journal
 
     def show(self, source: str) -> None:
         """Make the directory that ``source`` names the root. Raises NoSuchSource."""
@@ -213,9 +228,7 @@ class FileSystem:
         opened = self.opened(handle)
         if not isinstance(opened, Handle) or opened.session is None:
             return False
-        other = opened.session.commit()
-        self._nodes.forget_absent()  # a document has its id for another name
-        return other
+        return opened.session.commit()
 
     def is_read(self, handle: int) -> bool:
         """Whether anybody may have read of an open file while it was written."""

@@ -23,7 +23,7 @@ _NAMES_KEPT = 50_000  # about 20 MB
 _NAMES_KEPT_FOR = 5.0  # s
 # s: a tool looks three times whether there is a file before it makes it, and each time it takes
 # four questions to the disk to say no. The kernel believes for longer that there is none.
-_ABSENT_FOR = 0.05
+ABSENT_FOR = 0.05
 _MOST_ABSENT = 1000
 _NEVER = float("-inf")
 
@@ -173,7 +173,18 @@ class File(Node):
 class NodeTable:
     """Nodes by directory and name, for every front end; and directories by their path."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        state: Callable[[], object],
+        absent_for: float = ABSENT_FOR,
+    ) -> None:
+        """``state``: what is another value whenever a new name may be there.
+
+        ``absent_for``: for so long (s) a name counts as absent that was looked for in vain.
+        """
+        self._state = state
+        self._absent_for = absent_for
         self._lock = threading.Lock()
         self._monotonic = monotonic
         # Two generations of half the time each: a look-up is two dictionaries and not the 4 us of
@@ -185,6 +196,7 @@ class NodeTable:
         # directory as the last, and a name at a time took a third of all that a look-up takes.
         self._ways: dict[str, list[Directory]] = {}
         self._absent: dict[tuple[int, str], float] = {}
+        self._absent_state = state()
 
     def child(self, directory: Directory, name: str) -> Node | None:
         """The node under ``name`` in ``directory``, None where there is none."""
@@ -238,13 +250,11 @@ class NodeTable:
             if any(isinstance(node, Directory) for node in gone):
                 self._ways.clear()
 
-    def forget_absent(self) -> None:
-        """Something has been made, whatever its names are."""
-        with self._lock:
-            self._absent = {}
-
     def _is_absent(self, place: tuple[int, str], now: float) -> bool:
-        return bool(self._absent) and now - self._absent.get(place, _NEVER) < _ABSENT_FOR
+        state = self._state()
+        if state != self._absent_state:
+            self._absent, self._absent_state = {}, state
+        return bool(self._absent) and now - self._absent.get(place, _NEVER) < self._absent_for
 
     def _grow_old(self) -> float:
         now = self._monotonic()

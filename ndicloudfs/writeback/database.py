@@ -32,6 +32,7 @@ class Database:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
         self._writing = threading.Lock()
+        self.writes = 0  # ended well or not
         self._queueing = threading.Lock()
         self._queue: deque[_Write] = deque()
         try:
@@ -116,6 +117,7 @@ class Database:
                 write.error = write.error or error
             raise
         finally:
+            self.writes += 1
             for write in batch:
                 write.done = True
 

@@ -54,6 +54,11 @@ class Ledger:
         return dataset_id in self._datasets or self.dataset(dataset_id) in self._datasets
 
     @property
+    def writes(self) -> int:
+        """Another number after anything was written."""
+        return self._database.writes
+
+    @property
     def revision(self) -> int:
         """Another number after everything but a new document or one more file of a document.
 

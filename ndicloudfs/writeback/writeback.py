@@ -232,6 +232,11 @@ class WriteBack:
         return path if path.exists() else None
 
     @property
+    def writes(self) -> int:
+        """Another number after anything was written to the journal."""
+        return self._journal.writes
+
+    @property
     def revision(self) -> int:
         """While it stays, all that comes is new documents and what ``files_after`` gives."""
         return self._journal.revision
