@@ -155,6 +155,7 @@ class WritableClass(WritableFolder):
         stem = name.removesuffix(names.JSON_SUFFIX)
         if self.edits.writeback.commit_document_name(entry.generation, stem) is None:
             raise refusal(errno.EPERM, name)  # it has just arrived
+        node.tell()  # its files have been found under the old name
         if session is not None:
             place = self.documents.place(entry.ndi_id, name=stem)
             moved = WritableDocument(self, name, place, self._ino(place))

@@ -68,6 +68,8 @@ class Journal(Ledger):
                     self._take_along(connection, here, old.generation)
                     continue
                 remove(connection, [old.generation])
+                if _is_named_anew(old, entry) and old.document_id:
+                    self._remember_made(connection, entry, entry.name, old.document_id)
                 entry = replace(
                     entry,
                     document_id=entry.document_id or old.document_id,
@@ -285,11 +287,7 @@ class Journal(Ledger):
             " AND document_id = ?",
             (document_id, main.dataset_id, main.ndi_id, main.document_id),
         )
-        place = (main.dataset_id, main.ndi_id, main.class_name, name)
-        connection.execute(
-            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
-            (*place, document_id, self._clock()),
-        )
+        self._remember_made(connection, main, name, document_id)
 
     def begin_anew(self, entries: Sequence[Entry]) -> None:
         """The document of these entries is gone from the server: they make another one."""
@@ -342,6 +340,15 @@ class Journal(Ledger):
         return dropped
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _remember_made(
+        self, connection: sqlite3.Connection, place: Place, name: str, document_id: str
+    ) -> None:
+        """A document goes on resolving under the name that it was written under."""
+        connection.execute(
+            "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
+            (place.dataset_id, place.ndi_id, place.class_name, name, document_id, self._clock()),
+        )
 
     def _forget_made(self, connection: sqlite3.Connection, place: Place) -> None:
         connection.execute(
@@ -416,12 +423,13 @@ class Journal(Ledger):
 
 
 def _name(old: Entry, new: Entry) -> str:
-    """The name that a document was written under, where a body takes the place of ``old``.
+    """The name that a document was written under, where a body takes the place of ``old``."""
+    return new.name if _is_named_anew(old, new) or not old.name else old.name
 
-    A deletion ends a name; the id of a document needs none.
-    """
-    anew = old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
-    return new.name if anew or not old.name else old.name
+
+def _is_named_anew(old: Entry, new: Entry) -> bool:
+    """A deletion ends a name; the id of a document needs none."""
+    return old.kind is Kind.DELETION and new.name not in ("", new.ndi_id)
 
 
 def _waiting(entries: Iterable[Entry], *kinds: Kind) -> list[Entry]:

@@ -217,6 +217,8 @@ def test_a_document_that_was_moved_aside_comes_back_under_another_name(lab: Lab)
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
     lab.settle()
     assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
+    lab.tree.remount()
+    assert json.loads(lab.read(f"{lab.documents}/mine.json"))["base"]["name"] == "first"
 
 
 def test_an_open_file_is_never_taken_for_another_one(lab: Lab) -> None:
@@ -289,3 +291,13 @@ def test_a_document_that_was_deleted_before_it_was_seen_is_not_listed(lab: Lab) 
     assert lab.tree.names(lab.documents) == []
     lab.settle()
     assert everything(lab.sandbox, lab.dataset) == []
+
+
+def test_the_files_of_a_document_go_with_its_name(lab: Lab) -> None:
+    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    lab.write(f"{lab.documents}/mine.json", b"{}")
+    lab.write(f"{lab.files}/mine/a.bin", b"a recording")
+    lab.tree.rename(f"{lab.documents}/mine.json", f"{lab.documents}/other.json")
+    lab.write(f"{lab.documents}/mine.json", b"{}")
+    assert lab.tree.names(f"{lab.files}/mine") == []
+    assert lab.tree.names(f"{lab.files}/other") == ["a.bin"]
