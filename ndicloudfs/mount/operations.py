@@ -27,7 +27,7 @@ from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.stats import TYPES, Stats
 from ndicloudfs.mount.told import Told
 from ndicloudfs.vfs.filesystem import FileSystem
-from ndicloudfs.vfs.nodes import Entry, Kind
+from ndicloudfs.vfs.nodes import Attributes, Entry, Kind
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,11 @@ class Operations:
         self._invalidation.stop()
 
     def getattr(self, path: str | None, fi: Any = None) -> dict[str, int]:
-        """Attributes of a node; times in nanoseconds. ``path`` is None where it was removed."""
+        """What ``stat`` tells of a node; times in nanoseconds."""
+        return self.stats.of(self.attributes(path, fi))
+
+    def attributes(self, path: str | None, fi: Any) -> Attributes:
+        """Attributes of a node. ``path`` is None where it was removed."""
         with self._failures(path or ""):
             attributes = None if fi is None else self._fs.attributes_of(fi.fh)
             if attributes is None:
@@ -105,7 +109,7 @@ class Operations:
         if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
-        return self.stats.of(attributes)
+        return attributes
 
     def opendir(self, path: str) -> int:
         """Open a directory for listing it."""

@@ -10,8 +10,7 @@ import ctypes
 from contextlib import closing
 from typing import Any
 
-from ndicloudfs.mount.stats import TYPES, Stats, blocks
-from ndicloudfs.vfs.nodes import Attributes, Kind
+from ndicloudfs.mount.stats import Filler
 
 # libfuse's own numbers: enum fuse_readdir_flags, enum fuse_fill_dir_flags, FUSE_CAP_*.
 _READDIR_PLUS = 1
@@ -28,7 +27,7 @@ def fuse_class(module: Any) -> type[Any]:
         self: Any, path: bytes, buf: Any, filler: Any, offset: int, fip: Any, flags: int
     ) -> int:
         del path
-        stat = _Stat(module, self.operations.stats)
+        stat = Filler(module.c_stat(), self.operations.stats)
         reference = ctypes.byref(stat.found)
         with closing(self.operations.listed(fip.contents.fh, offset)) as entries:
             # The offset of an entry is that of the one behind it. With offsets of 0 libfuse before
@@ -46,35 +45,3 @@ def fuse_class(module: Any) -> type[Any]:
         return 0
 
     return type("FUSE", (module.FUSE,), {"readdir_fuse_3": readdir_fuse_3})
-
-
-class _Stat:
-    """A ``struct stat`` that one entry after the other fills in: only what differs is set.
-
-    mfusepy's way by a dictionary takes 8 us an entry, half of all that a listing takes.
-    """
-
-    def __init__(self, module: Any, stats: Stats) -> None:
-        self.found = module.c_stat()
-        self._mode = stats.mode
-        module.set_st_attrs(self.found, stats.constant)
-        # Views of the three times in the structure.
-        found = self.found
-        self._times = (found.st_mtimespec, found.st_ctimespec, found.st_atimespec)
-
-    def be(self, attributes: Attributes) -> None:
-        """Have everything of an entry."""
-        found = self.found
-        found.st_mode = self._mode(attributes)
-        found.st_ino = attributes.ino
-        found.st_size = attributes.size
-        found.st_blocks = blocks(attributes.size)
-        seconds, nanoseconds = divmod(attributes.mtime_ns, 10**9)
-        for time in self._times:
-            time.tv_sec = seconds
-            time.tv_nsec = nanoseconds
-
-    def be_plain(self, ino: int, kind: Kind) -> None:
-        """Have the inode number and the type of an entry; the rest is not looked at."""
-        self.found.st_ino = ino
-        self.found.st_mode = TYPES[kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Any
 
 from ndicloudfs.vfs.nodes import Attributes, Kind
 
@@ -53,3 +54,36 @@ class Stats:
 def blocks(size: int) -> int:
     """``st_blocks`` of a file of ``size`` bytes."""
     return -(-size // 512)
+
+
+class Filler:
+    """A ``struct stat`` that is filled in, for one entry after the other: only what differs is set.
+
+    mfusepy's way by a dictionary takes 8 us, half of all that an entry of a listing takes.
+    """
+
+    def __init__(self, found: Any, stats: Stats) -> None:
+        """``found``: the structure, of mfusepy."""
+        self.found = found
+        self._mode = stats.mode
+        for name, value in stats.constant.items():
+            setattr(found, name, value)
+        # Views of the three times in the structure.
+        self._times = (found.st_mtimespec, found.st_ctimespec, found.st_atimespec)
+
+    def be(self, attributes: Attributes) -> None:
+        """Have everything of an entry."""
+        found = self.found
+        found.st_mode = self._mode(attributes)
+        found.st_ino = attributes.ino
+        found.st_size = attributes.size
+        found.st_blocks = blocks(attributes.size)
+        seconds, nanoseconds = divmod(attributes.mtime_ns, 10**9)
+        for time in self._times:
+            time.tv_sec = seconds
+            time.tv_nsec = nanoseconds
+
+    def be_plain(self, ino: int, kind: Kind) -> None:
+        """Have the inode number and the type of an entry; the rest is not looked at."""
+        self.found.st_ino = ino
+        self.found.st_mode = TYPES[kind]

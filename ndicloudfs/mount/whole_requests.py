@@ -6,6 +6,8 @@ import ctypes
 import errno
 from typing import Any
 
+from ndicloudfs.mount.stats import Filler
+
 _NO_REPLACE = 1  # RENAME_NOREPLACE of renameat2(2); the kernel has looked whether there is anything
 
 
@@ -33,5 +35,18 @@ def fuse_class(kind: type[Any]) -> type[Any]:
         count: int = self.operations.readinto(name, into, offset, fip.contents)
         return count
 
-    members = {"truncate_fuse_3": truncate_fuse_3, "rename_fuse_3": rename_fuse_3, "read": read}
+    def getattr_fuse_3(self: Any, path: bytes | None, buf: Any, fip: Any) -> int:
+        """Without a dictionary in between."""
+        ctypes.memset(buf, 0, ctypes.sizeof(buf.contents))
+        name = None if path is None else path.decode(self.encoding, self.errors)
+        attributes = self.operations.attributes(name, fip.contents if fip else None)
+        Filler(buf.contents, self.operations.stats).be(attributes)
+        return 0
+
+    members = {
+        "truncate_fuse_3": truncate_fuse_3,
+        "rename_fuse_3": rename_fuse_3,
+        "read": read,
+        "getattr_fuse_3": getattr_fuse_3,
+    }
     return type("FUSE", (kind,), members)

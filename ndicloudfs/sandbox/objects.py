@@ -18,7 +18,7 @@ from ndicloudfs.sandbox.signing import Verdict, object_path
 from ndicloudfs.sandbox.uploads import plan_what_follows
 from ndicloudfs.sandbox.world import ENTRY, FAULT, World
 
-_CHUNK = 256 * 1024
+_CHUNK = 1024 * 1024  # with a quarter of it a sandbox took a third more processor time
 _STEP = 0.02  # s between two chunks of a slow connection
 _LARGEST_PUT = 5 * 2**30
 _CONTENT_TYPE = "application/octet-stream"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -194,7 +194,7 @@ class NodeTable:
         self._since = self._old_since = monotonic()
         # The nodes on the way to a directory: nearly every request is about one in the same
         # directory as the last, and a name at a time took a third of all that a look-up takes.
-        self._ways: dict[str, list[Directory]] = {}
+        self._ways: dict[str, tuple[Directory, list[Directory]]] = {}
         self._absent: dict[tuple[int, str], float] = {}
         self._absent_state = state()
 
@@ -232,14 +232,18 @@ class NodeTable:
         with self._lock:
             self._grow_old()
             way = self._ways.get(path)
-        if way is None or not all(node.current() for node in way):
+        if way is None:
             return None
-        return way[-1]
+        directory, doubtful = way
+        if doubtful and not all(node.current() for node in doubtful):
+            return None
+        return directory
 
-    def keep(self, path: str, way: list[Directory]) -> None:
+    def keep(self, path: str, way: Sequence[Directory]) -> None:
         """Keep the directory at ``path``; ``way``: those on the way to it, and itself."""
+        doubtful = [node for node in way if type(node).current is not Node.current]
         with self._lock:
-            self._ways[path] = way
+            self._ways[path] = (way[-1], doubtful)
 
     def forget(self, directory: Directory, name: str) -> None:
         """What is under ``name`` in ``directory`` may be another node now."""

@@ -182,6 +182,8 @@ class WritableDocument(Editable):
         self._documents = folder.documents
         self._edits = folder.edits
         self._changes = folder.edits.changes.get(place.dataset_id)
+        # What `stat` tells, while nothing but that has been written to the journal.
+        self._closed: tuple[int, Attributes] | None = None
 
     def current(self) -> bool:
         return self._edits.changes.get(self.place.dataset_id) is self._changes
@@ -196,6 +198,8 @@ class WritableDocument(Editable):
         return self.committed() if session is None else session.attributes()
 
     def committed(self) -> Attributes:
+        if self._closed is not None and self._closed[0] == self._edits.writeback.writes:
+            return self._closed[1]
         entry = self._shown()
         if entry is not None:
             return _attributes(self.ino, entry)
@@ -358,8 +362,11 @@ class WritableDocument(Editable):
         )
         base = "" if new else self.base()
         writeback = self._edits.writeback
-        writeback.commit_document(place, body.data, base, body.mtime_ns)
+        writes = writeback.writes
+        entry = writeback.commit_document(place, body.data, base, body.mtime_ns)
         self.place = place
+        # Tools look at what they have just closed.
+        self._closed = (writes + 1, _attributes(self.ino, entry))
         self._edits.seen[self.ino] = body.data
         if not new:
             self.tell()
