@@ -96,6 +96,14 @@ class DocumentFiles:
         return self._current().mtime_ns
 
     def _current(self) -> _Shown:
+        revision, known = self._looked()
+        if revision != self.documents.edits.writeback.revision:
+            # What has arrived meanwhile was not on the server before, and has left the journal.
+            _, known = self._looked()
+        return known
+
+    def _looked(self) -> tuple[int, _Shown]:
+        """The journal's revision before a look, and what was found."""
         revision, entry, document_id = self._document()
         server, row = self.documents.on_server, None
         pending = entry is not None and entry.kind is Work.DOCUMENT
@@ -109,7 +117,7 @@ class DocumentFiles:
             if not self._add_new(known):
                 known = self._found(basis, entry, row)
             self._shown = known
-        return known
+        return revision, known
 
     def _document(self) -> tuple[int, Pending | None, str]:
         """The journal's revision, what is pending of the document, its cloud id or ``""``."""

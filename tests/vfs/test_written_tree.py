@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.writeback import Limits
+from ndicloudfs.writeback import Entry, Limits, Place, WriteBack
 from tests.sandbox.raw import Api, login
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
@@ -301,3 +301,21 @@ def test_the_files_of_a_document_go_with_its_name(lab: Lab) -> None:
     lab.write(f"{lab.documents}/mine.json", b"{}")
     assert lab.tree.names(f"{lab.files}/mine") == []
     assert lab.tree.names(f"{lab.files}/other") == ["a.bin"]
+
+
+def test_a_file_is_there_at_the_moment_when_it_arrives(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.sandbox.fault(ATTACH, "status", -1, status=503)
+    lab.save("first")
+    lab.write(lab.file, b"a recording")
+    lab.tree.remount()  # nothing is known of the document
+    pending = WriteBack.files
+
+    def arrived_meanwhile(back: WriteBack, place: Place) -> list[Entry]:
+        monkeypatch.undo()
+        lab.settle()
+        return pending(back, place)
+
+    monkeypatch.setattr(WriteBack, "files", arrived_meanwhile)
+    assert lab.tree.names(f"{lab.files}/{NDI_ID}") == ["a.bin"]
