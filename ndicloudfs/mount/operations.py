@@ -190,9 +190,10 @@ class Operations:
 
     def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
-        del path
         self._pages.closed(fi.fh)
-        self._fs.release(fi.fh)
+        gone = self._fs.release(fi.fh)
+        if gone and path is not None:  # somebody may have looked at it until now
+            self._invalidation.drop(path)
         return 0
 
     def listxattr(self, path: str) -> list[str]:

@@ -182,12 +182,15 @@ class FileSystem:
         self.status.was_read(count)
         return count
 
-    def release(self, handle: int) -> None:
-        """Close an open file."""
+    def release(self, handle: int) -> bool:
+        """Close an open file. Answers whether there is no file now, though there seemed to be."""
         with self._lock:
             opened = self._handles.pop(handle, None)
-        if opened is not None:
-            opened.close()
+        if opened is None:
+            return False
+        opened.close()
+        session = opened.session if isinstance(opened, Handle) else None
+        return session is not None and session.came_to_nothing
 
     # Edits
 

@@ -105,6 +105,11 @@ class Session:
         """Whether its bytes cannot be what the file is, which has others."""
         return self._not_taken is not None and not self.made
 
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it was to be a new file, and has ended without being one."""
+        return self._not_taken is not None and self.made and not self.handles
+
     def begin(self, *, empty: bool) -> None:
         """Have the bytes at hand that the file has, or none. Raises what opening raises."""
         with self.lock:

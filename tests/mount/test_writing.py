@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import json
+import mmap
 import os
 import subprocess
 import tempfile
@@ -64,6 +65,22 @@ def test_a_new_document_is_seen_at_once_and_reaches_the_server(lab: Written) -> 
     assert lab.state(path) == "clean"
 
 
+def test_what_was_refused_is_gone_also_for_who_looked_before_it_ended(lab: Written) -> None:
+    path = lab.documents / "odd.json"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    os.write(descriptor, b"no document")
+    # Python's own mapping would close the file once more when it ends.
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    page = ctypes.c_size_t(mmap.PAGESIZE)
+    mapped = libc.mmap(None, page, mmap.PROT_READ, mmap.MAP_PRIVATE, descriptor, ctypes.c_long(0))
+    with failing(errno.EINVAL):
+        os.close(descriptor)
+    assert path.exists()  # it is still mapped
+    assert libc.munmap(ctypes.c_void_p(mapped), page) == 0
+    until(lambda: not path.exists(), 5)
+
+
 def test_a_listing_while_a_document_is_written_does_not_take_its_size_back(lab: Written) -> None:
     path = lab.documents / f"{NDI_ID}.json"
     path.read_bytes()
@@ -113,8 +130,7 @@ def test_what_is_no_document_fails_at_close_and_is_kept(
 ) -> None:
     with failing(errno.EINVAL):
         write_and_close(lab.documents / "odd.json", text.encode())
-    # Asked for between the failure and the end of the open file, the kernel believes it for 20 s.
-    until(lambda: not (lab.documents / "odd.json").exists(), 30)
+    until(lambda: not (lab.documents / "odd.json").exists(), 3)
     assert sorted(item.name for item in (lab.mount / ".ndicloudfs" / "rejected").iterdir()) == [
         "odd.json",
         "odd.json.reason.txt",
