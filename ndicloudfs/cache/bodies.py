@@ -67,6 +67,7 @@ class Bodies:
         self._claims = Claims(catalog, upstream)
         self._recent: LRUCache[tuple[str, str], _Recent] = LRUCache(_RECENT_BYTES, _size)
         self._lock = threading.Lock()
+        self._keeping = threading.Lock()
         self._renewing: set[tuple[str, str]] = set()
         self._ahead = ThreadPoolExecutor(BATCHES_AHEAD, thread_name_prefix="ndi-bodies")
 
@@ -295,6 +296,14 @@ class Bodies:
         self, dataset_id: str, found: Iterable[Document], tick: int, seconds: float | None
     ) -> dict[str, bytes]:
         """Keep documents that were asked for after ``tick`` and took ``seconds`` each to come."""
+        # One batch at a time: batches that come together would all be done at the end of the time
+        # that they take, and the reader waits for the first of them.
+        with self._keeping:
+            return self._keep_now(dataset_id, found, tick, seconds)
+
+    def _keep_now(
+        self, dataset_id: str, found: Iterable[Document], tick: int, seconds: float | None
+    ) -> dict[str, bytes]:
         bodies, facts = {}, []
         for document in found:
             rendered = render(document, dataset_id)
