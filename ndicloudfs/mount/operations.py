@@ -104,7 +104,7 @@ class Operations:
                     attributes = self._fs.resolve(path).attributes()
                 except (FileNotFoundError, NotFound) as error:
                     if self._told.forget(path):  # else the kernel is just looking for it
-                        raise _gone() from error
+                        raise _stale() from error
                     raise
         if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
@@ -158,14 +158,14 @@ class Operations:
                 raise
             except (FileNotFoundError, NotFound) as error:
                 self._told.forget(path)
-                raise _gone() from error
+                raise _stale() from error
         told = self._told.size(path)
         same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows
         if not emptied and opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
             self.release(path, fi)
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            raise _stale()
         fi.keep_cache = same
         if fi.flags & os.O_ACCMODE == os.O_RDONLY and hasattr(fi, "noflush"):
             fi.noflush = True  # a request less for each close
@@ -186,7 +186,7 @@ class Operations:
 
     def _check_pages(self, fi: Any) -> None:
         if self._pages.outdated(fi.fh):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            raise _stale()
 
     def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
@@ -247,11 +247,11 @@ class Operations:
         log.warning("%s: %s", path, error)
 
 
-def _gone() -> OSError:
-    """What makes the kernel look again for a name that it believes in, and that is gone.
+def _stale() -> OSError:
+    """What makes the kernel look again: what it believes of a name or a file is not so any more.
 
-    It then repeats the system call, which makes the file where it was to make one: with ENOENT,
-    ``open`` with O_CREAT would fail where somebody else has just deleted the file.
+    It then repeats an ``open``, which makes the file where it was to make one: with ENOENT, one
+    with O_CREAT would fail where somebody else has just deleted the file.
     """
     return OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
