@@ -18,13 +18,14 @@ from hashlib import blake2b
 
 from cachetools import LRUCache
 
-from ndicloudfs.cache.catalog import TOO_OLD, Catalog, Upstream
+from ndicloudfs.cache.catalog import Catalog
 from ndicloudfs.cache.claims import BATCHES_AHEAD, Batch, Brought, Claims
 from ndicloudfs.cache.flight import interrupted, wait
 from ndicloudfs.cache.index import BodyFacts, DocumentRow, Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.rendering import FileLink, presigned_urls, render
 from ndicloudfs.cache.store import Store
+from ndicloudfs.cache.upstream import TOO_OLD, Upstream
 from ndicloudfs.cloud.errors import (
     BadAnswer,
     CloudError,

@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 from cachetools import LRUCache
 
-from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.catalog import Catalog
 from ndicloudfs.cache.index import DocumentRow
+from ndicloudfs.cache.upstream import Upstream
 
 # The first look at a class fetches few, for a quick answer, and learns how large its documents are.
 FIRST_BATCH = 100

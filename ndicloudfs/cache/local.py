@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from ndicloudfs.cache.bodies import Bodies
-from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.catalog import Catalog
 from ndicloudfs.cache.changes import Changes
 from ndicloudfs.cache.flight import SingleFlight
 from ndicloudfs.cache.index import SCHEMA_VERSION, Index
@@ -26,6 +26,7 @@ from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.objects import Objects
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cache.uplink import Uplink
+from ndicloudfs.cache.upstream import Upstream
 from ndicloudfs.cloud import NdiCloud
 from ndicloudfs.cloud.errors import CloudError, Unreachable
 

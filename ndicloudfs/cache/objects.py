@@ -15,13 +15,14 @@ from cachetools import TTLCache
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
-from ndicloudfs.cache.catalog import Catalog, Upstream
+from ndicloudfs.cache.catalog import Catalog
 from ndicloudfs.cache.fetching import MIB, Fetcher
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.memory import Memory, ObjectFile
 from ndicloudfs.cache.reader import ObjectReader
 from ndicloudfs.cache.store import Store
+from ndicloudfs.cache.upstream import Upstream
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, ObjectMissing, SizeChanged, Unreachable
 
 log = logging.getLogger(__name__)

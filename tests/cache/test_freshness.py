@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ndicloudfs.cache.catalog import TOO_OLD
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.upstream import TOO_OLD
 from ndicloudfs.cloud.errors import BadAnswer
 from ndicloudfs.cloud.values import SummaryPage
 from tests.cache.test_objects import Clock, open_cache
@@ -100,7 +100,7 @@ def test_a_list_that_is_announced_and_does_not_come_is_an_error_and_deletes_noth
         # No fault of the sandbox says one thing and sends another.
         patch.setattr(documents, "page", lambda *_: SummaryPage((), 0, 30))
         with pytest.raises(BadAnswer, match="announces 30 documents"):
-            lab.cache.catalog._crawl(lab.dataset)
+            lab.cache.catalog._documents.fetch_all(lab.dataset)
         assert lab.ids() == first
     assert lab.ids() == first
 
