@@ -11,7 +11,8 @@ import threading
 from collections import OrderedDict
 
 from ndicloudfs.cache.blockfile import BlockFile
-from ndicloudfs.cache.store import Store, on_disk
+from ndicloudfs.cache.byte_cache import on_disk
+from ndicloudfs.cache.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -109,9 +111,26 @@ def test_blocks_under_another_key_are_not_taken_for_it(blocks: Blocks, store: St
     blocks.write("mine", [block(0)])
     blocks.write("other", [block(1)])
     blocks.close()
-    mine, other = (store.folder / str(store._file_name(key)) for key in ("mine", "other"))
+    mine, other = (store.folder / str(store._cache.file_name(key)) for key in ("mine", "other"))
     other.write_bytes(mine.read_bytes())
     assert read(blocks, range(2), "other") == {}
+
+
+def test_a_file_in_an_older_format_reads_as_absent_and_is_written_over(
+    blocks: Blocks, store: Store
+) -> None:
+    blocks.write("key", [block(position) for position in range(6)])
+    blocks.close()
+    (file,) = store.folder.glob("??/??/*")
+    table = b""
+    for position, data in map(block, range(6)):
+        checksum = zlib.crc32(data, zlib.crc32(bytes([position]), zlib.crc32(b"key")))
+        table += struct.pack("<II", checksum, len(data))
+    with file.open("r+b") as changed:
+        changed.write(table.ljust(HEAD, b"\0"))
+    assert read(blocks, range(BLOCKS)) == {}
+    blocks.write("key", [block(position) for position in range(6)])
+    assert list(read(blocks, range(BLOCKS))) == [0, 1, 2, 3, 4, 5]
 
 
 def test_two_mounts_share_a_folder_and_see_each_others_blocks(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import pytest
 from ndicloudfs.cache.bodies import HollowBody
 from ndicloudfs.cache.claims import BATCHES_AHEAD, FIRST_BATCH, LARGEST_BATCH
 from ndicloudfs.cache.local import CacheOptions, LocalCache
+from ndicloudfs.cache.store import Store
 from ndicloudfs.cloud import CloudConfig, NdiCloud
 from ndicloudfs.cloud.errors import BadAnswer, NotFound, ServerFault, Unreachable
+from tests.cache.test_store import in_an_older_format
 from tests.sandbox.raw import Api, Json, body, login
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
@@ -53,7 +56,7 @@ def lab(sandbox: Sandbox, tmp_path: Path) -> Iterator[Lab]:
         lab = Lab(sandbox, api, dataset, ids, cache)
         assert lab.listed() == ids
         yield lab
-        cache.close()
+        lab.cache.close()
 
 
 def test_a_look_at_every_document_is_a_call_per_batch(lab: Lab) -> None:
@@ -176,6 +179,21 @@ def test_one_hollow_document_does_not_hide_the_files_of_others(
         assert hollow in caplog.text
         assert sandbox.count(FETCH) <= 4
         cache.close()
+
+
+def test_a_body_in_an_older_format_is_fetched_again(lab: Lab) -> None:
+    assert lab.read(0) == body(0)
+    lab.cache.close()
+    folder = lab.cache.folder
+    with closing(Store(folder)) as store:
+        for key, _ in store._cache.entries():
+            store._cache._cache.set(key, in_an_older_format(key, b"{}"))
+        assert store.counts() == (FIRST_BATCH, 0)
+    lab.cache = LocalCache(lab.cache.cloud, CacheOptions(folder.parent, 1 << 30))
+    lab.sandbox.clear_log()
+    for number in range(FIRST_BATCH):
+        assert lab.read(number) == body(number)
+    assert lab.sandbox.count(FETCH) >= 1
 
 
 def test_an_answer_that_is_too_large_is_asked_for_in_parts(lab: Lab) -> None:

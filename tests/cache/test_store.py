@@ -7,16 +7,20 @@ import os
 import pickle
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ndicloudfs.cache.blockfile import BLOCK, HEAD
 from ndicloudfs.cache.blocks import Blocks
-from ndicloudfs.cache.store import Store, _files
+from ndicloudfs.cache.byte_cache import value_files
+from ndicloudfs.cache.store import Store
 from tests.support.system import tiny_disk
 
 LIMIT = 64 << 20
@@ -76,7 +80,7 @@ def test_the_limit_is_kept_and_what_was_used_last_stays(tmp_path: Path) -> None:
 
 def taken(folder: Path) -> int:
     """Bytes that the values in files take on the disk."""
-    return sum(found.st_blocks * 512 for _, found in _files(folder))
+    return sum(found.st_blocks * 512 for _, found in value_files(folder))
 
 
 def test_what_does_not_fit_at_all_is_not_kept_and_evicts_nothing(tmp_path: Path) -> None:
@@ -88,15 +92,22 @@ def test_what_does_not_fit_at_all_is_not_kept_and_evicts_nothing(tmp_path: Path)
     store.close()
 
 
+def file_of(folder: Path, key: str) -> str:
+    """The file of an entry, as a path in the folder."""
+    with closing(sqlite3.connect(folder / "cache.db")) as database:
+        query = "SELECT filename FROM Cache WHERE key = ?"
+        (name,) = database.execute(query, (key,)).fetchone()
+    return str(name)
+
+
 def test_verify_drops_what_is_damaged_or_lost_and_counts_the_rest(tmp_path: Path) -> None:
     store = Store(tmp_path, LIMIT)
     store.put([("in the database", b"abc"), ("whole", BIG), ("damaged", BIG), ("lost", BIG)])
     blocks = Blocks(store)
     blocks.write("part", [(at, memoryview(bytes([at]) * BLOCK)) for at in range(4)])
     blocks.close()
-    flip(tmp_path / str(store._file_name("part")), HEAD + 2 * BLOCK + 17)
-    names = store._cache._sql("SELECT filename FROM Cache WHERE key IN ('damaged', 'lost')")
-    damaged, lost = (tmp_path / name for (name,) in names.fetchall())
+    flip(tmp_path / file_of(tmp_path, "part"), HEAD + 2 * BLOCK + 17)
+    damaged, lost = (tmp_path / file_of(tmp_path, key) for key in ("damaged", "lost"))
     flip(damaged, 5000)
     lost.unlink()
     seen: list[tuple[int, int]] = []
@@ -165,6 +176,27 @@ def test_a_flipped_bit_reads_as_absent(store: Store) -> None:
     data[5000] ^= 1
     file.write_bytes(data)
     assert store.get("big") is None
+
+
+def in_an_older_format(key: str, data: bytes) -> bytes:
+    """An entry with a CRC-32."""
+    checksum = zlib.crc32(data, zlib.crc32(key.encode()))
+    return struct.pack("<4sIQ", b"ndi2", checksum, len(data)) + data
+
+
+@pytest.mark.parametrize("data", [b"", b"abcd", bytes(12), BIG], ids=len)
+def test_an_entry_in_an_older_format_reads_as_absent_and_goes(
+    store: Store, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("read", "verified"):
+        store._cache._cache.set(key, in_an_older_format(key, data))
+    assert store.get("read") is None
+    assert store.counts() == (1, 0)
+    assert store.verify().dropped == 1
+    assert store.counts() == (0, 0)
+    assert not caplog.records
+    store.put([("read", data)])
+    assert store.get("read") == data
 
 
 class Poison:
