@@ -7,10 +7,8 @@ import os
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from ndicloudfs.cli import settings
+from ndicloudfs.cli import settings, tables
 
 
 @click.command()
@@ -37,8 +35,6 @@ def config(as_json: bool, **given: Any) -> None:
         }
         click.echo(json.dumps({"file": str(path), "settings": shown}, indent=2))
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for name, value in values.items():
-        table.add_row(name, value.shown, value.origin)
-    Console().print(table, markup=False)
+    rows = [(name, value.shown, value.origin) for name, value in values.items()]
+    tables.show(rows, ("setting", "value", "from"))
     click.echo(f"\nfile: {path}" + ("" if path.exists() else " (not there)"))

@@ -10,9 +10,8 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
+from ndicloudfs.cli import tables
 from ndicloudfs.cli.account import life, printable
 from ndicloudfs.cli.failure import FAILED, Failure
 from ndicloudfs.cloud.values import Json
@@ -37,14 +36,16 @@ def status(mountpoint: str | None, as_json: bool, watch: bool) -> None:
     if as_json:
         for facts in _looks(mountpoint, watch=watch):
             click.echo(json.dumps({"mounts": facts}, indent=None if watch else 2))
-    elif watch:
-        console = Console()
-        with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+    elif watch and tables.on_terminal():
+        with Live(console=Console(), auto_refresh=False, screen=True) as live:
             for facts in _looks(mountpoint, watch=True):
-                live.update(_table(facts), refresh=True)
+                live.update(tables.folded(_rows(facts)), refresh=True)
+    elif watch:
+        for facts in _looks(mountpoint, watch=True):
+            tables.show([*_rows(facts), ("", "")])
     else:
         (facts,) = _looks(mountpoint, watch=False)
-        Console(soft_wrap=False).print(_table(facts))
+        tables.show(_rows(facts))
         if mountpoint is not None and "problem" in facts[0]:
             raise Failure(str(facts[0]["problem"]), FAILED)
 
@@ -70,23 +71,18 @@ def _facts(place: Place) -> Json:
         return {**where, "problem": str(error)}
 
 
-def _table(mounts: list[Json]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def _rows(mounts: list[Json]) -> Iterator[tuple[str, str]]:
+    """What is shown of the mounts: a name and a text each."""
     if not mounts:
-        table.add_row("mounts", "none; make one with: ndicloudfs mount MOUNTPOINT")
+        yield "mounts", "none; make one with: ndicloudfs mount MOUNTPOINT"
     for number, facts in enumerate(mounts):
         if number:
-            table.add_row("", "")
-        for name, text in rows(facts):
-            # Names and errors come from elsewhere: nothing in them is markup.
-            table.add_row(name, Text(printable(text)))
-    return table
+            yield "", ""
+        for name, text in _rows_of_mount(facts):
+            yield name, printable(text)
 
 
-def rows(facts: Json) -> Iterator[tuple[str, str]]:
-    """The lines that tell of one mount: a name and a text each."""
+def _rows_of_mount(facts: Json) -> Iterator[tuple[str, str]]:
     yield "mount", str(facts["mountpoint"])
     if "problem" in facts:
         yield "problem", str(facts["problem"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,24 @@ def test_config_shows_each_value_and_its_origin(
     text = CliRunner().invoke(ndicloudfs, ["config"]).output
     assert str(file) in text
     assert "NDICLOUDFS_LOG_LEVEL" in text
+
+
+def test_config_prints_a_line_for_each_setting_into_a_pipe(tmp_path: Path) -> None:
+    file = tmp_path / ("d" * 120) / "config.toml"
+    file.parent.mkdir()
+    file.write_text(f'cache-dir = "/{"c" * 120}"\n')
+    result = subprocess.run(
+        [sys.executable, "-m", "ndicloudfs", "config"],
+        env={**os.environ, "NDICLOUDFS_CONFIG": str(file), "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    header, *lines = result.stdout.split("\n\n")[0].splitlines()
+    assert header.split() == ["setting", "value", "from"]
+    assert [line.split("  ")[0] for line in lines] == list(settings.BY_NAME)
+    (line,) = (line for line in lines if line.startswith("cache-dir"))
+    assert line.split() == ["cache-dir", f"/{'c' * 120}", str(file)]
 
 
 def test_every_setting_has_a_variable_and_a_name_of_its_own() -> None:
