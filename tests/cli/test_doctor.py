@@ -13,7 +13,13 @@ import pytest
 from ndicloudfs.mount.mountpoint import mounted_at
 from tests.support.mounting import Machine, account_of, machine, need_fuse, serving
 from tests.support.sandbox import Sandbox
-from tests.support.system import until
+from tests.support.system import dead_mounts, until
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    with dead_mounts():
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import requests
 from ndicloudfs.cli.status import size
 from tests.support.mounting import Machine, account_of, machine, need_fuse, serving
 from tests.support.sandbox import Sandbox
-from tests.support.system import until
+from tests.support.system import dead_mounts, until
 
 NAMES = ("mount", "account", "sign-in", "server", "cache", "queue")
 
@@ -128,13 +128,14 @@ def test_a_pipe_gets_a_line_for_each_fact_however_long(user: Machine) -> None:
 def test_a_dead_mount_is_a_problem_with_its_remedy(user: Machine) -> None:
     root = user.mount()
     (process,) = serving(root)
-    os.kill(process, signal.SIGKILL)
-    until(lambda: not serving(root))
-    result = user.run("status", root)
-    assert result.returncode == 1
-    assert f"ndicloudfs umount {root}" in result.stderr
-    assert "umount" in facts(user)["problem"]
-    user.umount(root)
+    with dead_mounts():
+        os.kill(process, signal.SIGKILL)
+        until(lambda: not serving(root))
+        result = user.run("status", root)
+        assert result.returncode == 1
+        assert f"ndicloudfs umount {root}" in result.stderr
+        assert "umount" in facts(user)["problem"]
+        user.umount(root)
 
 
 def test_without_mounts_it_says_how_to_make_one(user: Machine) -> None:

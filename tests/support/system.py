@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +35,14 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         if time.monotonic() > end:
             pytest.fail(f"{condition} did not come true in {seconds:.0f} s")
         pause.wait(0.005)
+
+
+@contextmanager
+def dead_mounts() -> Iterator[None]:
+    """While nobody else on this machine has dead mounts: ``doctor`` clears all of them."""
+    with (Path(tempfile.gettempdir()) / "ndicloudfs-dead-mounts.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
