@@ -101,25 +101,37 @@ is_ready() {
         stamp_has "$(fingerprint)" && stamp_has "$1"
 }
 
+# Is there, before anything else, in an environment that was made here: it may be made anew, also
+# where making it was interrupted. Any other folder is never emptied.
+was_made_here() { [[ -e $venv/.ndicloudfs-made-here ]]; }
+
+make_venv() {
+    say "Building the virtual environment with $("$1" -V)"
+    mkdir -p -- "$venv"
+    : >"$venv/.ndicloudfs-made-here"
+    find "$venv/" -mindepth 1 -maxdepth 1 ! -name .ndicloudfs-made-here -exec rm -rf -- {} +
+    quietly "$1" -m venv -- "$venv" || die "could not make $venv"
+}
+
 build_venv() {
     local extra=$1 python=$2 print
     print=$(fingerprint)
-    if [[ -e $venv && ! -e $venv/pyvenv.cfg && -n $(ls -A -- "$venv") ]]; then
+    if was_made_here; then
+        if ! stamp_has "$print" || ! venv_works; then
+            make_venv "$python"
+        fi
+    elif [[ ! -e $venv || -d $venv && -z $(ls -A -- "$venv") ]]; then
+        make_venv "$python"
+    elif [[ ! -e $venv/pyvenv.cfg ]]; then
         die "$venv is no virtual environment; remove it or choose another with NDICLOUDFS_VENV"
+    elif ! venv_works || ! is_new_enough "$venv/bin/python"; then
+        die "$venv needs Python $oldest_python and a pip that works, and was not made by this" \
+            "script; remove it or choose another with NDICLOUDFS_VENV"
     fi
-    if stamp_has "$print" && venv_works; then
-        :
-    elif [[ ! -e $venv/.ndicloudfs-stamp ]] && venv_works && is_new_enough "$venv/bin/python"; then
-        : >"$venv/.ndicloudfs-stamp"
-    else
-        say "Building the virtual environment with $("$python" -V)"
-        rm -f -- "$venv/.ndicloudfs-stamp"
-        quietly "$python" -m venv --clear -- "$venv" || die "could not make $venv"
-    fi
+    stamp_has "$print" || say "$print" >"$venv/.ndicloudfs-stamp"
     say "Installing ndicloudfs[$extra]"
     quietly "$venv/bin/python" -m pip install --no-cache-dir --disable-pip-version-check \
         --editable "${root}[$extra]" || die "pip could not install ndicloudfs[$extra]"
-    stamp_has "$print" || say "$print" >"$venv/.ndicloudfs-stamp"
     say "$extra" >>"$venv/.ndicloudfs-stamp"
 }
 
