@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ndicloudfs.cli import left
 from ndicloudfs.cli.status import size as shown_size
-from ndicloudfs.cli.sync import named, the_mount
+from ndicloudfs.cli.sync import named, own_mounts, the_mount
+from ndicloudfs.cloud.values import Json
 from ndicloudfs.mount.mountpoint import absolute
+from ndicloudfs.vfs.queued import facts
 
 _MOUNT = click.option(
     "--mount", "mount", metavar="PATH", help="The mount, where there are several."
@@ -31,19 +35,37 @@ def queue() -> None:
 @click.argument("path", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def list_(path: str | None, as_json: bool) -> None:
-    """List what waits, at PATH and below or in the whole mount.
+    """List what waits, at PATH and below or in the whole mount; without a mount, what one left.
 
     Example: ndicloudfs queue list ~/ndi
     """
-    place = the_mount(path)
-    found = place.ask("queue", {"path": place.inner})
+    if path is None and not own_mounts():
+        _list_left(as_json)
+    else:
+        place = the_mount(path)
+        _show(place.ask("queue", {"path": place.inner})["entries"], as_json)
+
+
+def _list_left(as_json: bool) -> None:
+    now = time.time()
+    with left.waiting() as found:
+        entries = [] if found is None else [facts(entry, now) for entry in found.queue.entries()]
+    _show(entries, as_json)
+    if found is not None:
+        click.echo(
+            f"ndicloudfs: nothing is mounted; this waits for a mount of {found.account} at"
+            f" {found.host}",
+            err=True,
+        )
+
+
+def _show(entries: list[Json], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({"entries": entries}))
         return
-    if not found["entries"]:
+    if not entries:
         click.echo("nothing waits: the server has everything")
-        return
-    for entry in found["entries"]:
+    for entry in entries:
         columns = [
             str(entry["id"]),
             entry["state"],
@@ -91,8 +113,17 @@ def discard(ids: tuple[int, ...], yes: bool, mount: str | None) -> None:
 def export(folder: Path, ids: tuple[int, ...], mount: str | None) -> None:
     """Copy the bytes of entries into FOLDER: of IDS, or of all that were refused or have failed.
 
+    Without a mount, of IDS or of all that wait.
+
     Example: ndicloudfs queue export ./kept
     """
+    if mount is None and not own_mounts():
+        with left.waiting() as found:
+            entries = left.chosen(found, ids)
+            if found is not None:
+                for path in found.queue.export(entries, Path(absolute(str(folder)))):
+                    click.echo(path)
+        return
     arguments = {"folder": absolute(str(folder)), **_chosen(ids)}
     for path in the_mount(mount).ask("queue export", arguments)["paths"]:
         click.echo(path)

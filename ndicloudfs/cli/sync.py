@@ -48,18 +48,23 @@ def the_mount(path: str | None) -> Place:
     """The place of ``path``, or the one mount there is. Raises ``Misused``."""
     if path is not None:
         return place_of(path)
-    sockets = control.default_folder()
-    found = [
-        place
-        for place in mounted()
-        if (sockets / control.socket_name(place.mountpoint)).exists()  # else somebody else's
-    ]
+    found = own_mounts()
     if len(found) == 1:
         return found[0]
     if not found:
         raise Misused("Nothing is mounted; `ndicloudfs mount` takes up the queue again")
     paths = ", ".join(place.path for place in found)
     raise Misused(f"There are {len(found)} mounts; name one of them: {paths}")
+
+
+def own_mounts() -> list[Place]:
+    """The mounts that take commands from this user, as far as can be told without asking."""
+    sockets = control.default_folder()
+    return [
+        place
+        for place in mounted()
+        if (sockets / control.socket_name(place.mountpoint)).exists()  # else somebody else's
+    ]
 
 
 def left_over(place: Place, done: Json) -> Failure:
