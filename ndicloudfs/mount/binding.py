@@ -90,7 +90,7 @@ class Binding:
             options = {**options, "max_threads": THREADS}
         kind = readdirplus.fuse_class(self.module) if self.readdirplus else self.module.FUSE
         if self.name == MFUSEPY and self.version[0] == 3:
-            kind = threads.fuse_class(whole_requests.fuse_class(kind))
+            kind = threads.fuse_class(whole_requests.fuse_class(kind, self.module.c_stat))
             options = {**options, "max_idle_threads": THREADS}  # none of them ends before the mount
         # Options by keyword only: the binding's third positional argument is something else.
         kind(operations, mountpoint, raw_fi=True, foreground=True, **options)

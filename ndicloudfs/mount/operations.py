@@ -26,6 +26,7 @@ from ndicloudfs.mount.readahead import KERNEL_READAHEAD
 from ndicloudfs.mount.readdirplus import CAP_READDIRPLUS_AUTO
 from ndicloudfs.mount.stats import TYPES, Stats
 from ndicloudfs.mount.told import Told
+from ndicloudfs.mount.whole_requests import KEPT_XATTRS
 from ndicloudfs.vfs.filesystem import FileSystem
 from ndicloudfs.vfs.nodes import Attributes, Entry, Kind
 
@@ -204,7 +205,7 @@ class Operations:
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         """The value of an extended attribute."""
         del position
-        if not name.startswith("user."):
+        if not name.startswith(KEPT_XATTRS):
             # `ls -l` asks for security.* and system.* of each file, until it hears that the file
             # system has none at all.
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))

@@ -10,7 +10,7 @@ import ctypes
 from contextlib import closing
 from typing import Any
 
-from ndicloudfs.mount.stats import Filler
+from ndicloudfs.mount.stats import TYPES, Layout
 
 # libfuse's own numbers: enum fuse_readdir_flags, enum fuse_fill_dir_flags, FUSE_CAP_*.
 _READDIR_PLUS = 1
@@ -22,22 +22,23 @@ CAP_READDIRPLUS_AUTO = 1 << 14
 
 def fuse_class(module: Any) -> type[Any]:
     """The class ``FUSE`` of mfusepy with a ``readdir`` that hands on attributes."""
+    layout = Layout(module.c_stat)
 
     def readdir_fuse_3(
         self: Any, path: bytes, buf: Any, filler: Any, offset: int, fip: Any, flags: int
     ) -> int:
         del path
-        stat = Filler(module.c_stat(), self.operations.stats)
-        reference = ctypes.byref(stat.found)
+        stats, stat = self.operations.stats, module.c_stat()
+        reference = ctypes.byref(stat)
         with closing(self.operations.listed(fip.contents.fh, offset)) as entries:
             # The offset of an entry is that of the one behind it. With offsets of 0 libfuse before
             # 3.17 does not hand on attributes; and it sends those it has no value for as they are.
             for following, entry in enumerate(entries, offset + 1):
                 plus = 0
                 if entry.attributes is None:
-                    stat.be_plain(entry.ino, entry.kind)
+                    stat.st_ino, stat.st_mode = entry.ino, TYPES[entry.kind]
                 else:
-                    stat.be(entry.attributes)
+                    layout.fill(stat, entry.attributes, stats)
                     plus = flags & _READDIR_PLUS and _FILL_DIR_PLUS
                 encoded = entry.name.encode(self.encoding, self.errors)
                 if filler(buf, encoded, reference, following, plus):

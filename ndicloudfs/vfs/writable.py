@@ -8,7 +8,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cachetools import LRUCache
 
@@ -41,15 +40,16 @@ class Edits:
     # What was last read of documents, by inode number: what somebody edits and saves anew.
     seen: LRUCache[int, bytes] = field(default_factory=lambda: LRUCache(_SEEN, getsizeof=len))
 
+    scratch: ScratchArea = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find what scratch files there are."""
+        object.__setattr__(self, "scratch", ScratchArea(self.writeback.folder / "scratch"))
+
     def note(self, dataset_id: str, documents: Sequence[DocumentName]) -> None:
         """Documents of a dataset have changed or are gone: look names up anew."""
         del documents
         self.changes[dataset_id] = object()
-
-    @property
-    def scratch(self) -> Path:
-        """The folder of scratch files."""
-        return self.writeback.folder / "scratch"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from ndicloudfs.vfs.nodes import (
     OpenFile,
     derive_ino,
 )
-from ndicloudfs.vfs.scratch import ScratchArea, is_scratch
+from ndicloudfs.vfs.scratch import is_scratch
 from ndicloudfs.vfs.sessions import Editable, NotTaken, Session
 from ndicloudfs.vfs.writable import Edits, Home, WritableFolder, refusal
 from ndicloudfs.vfs.writable_documents import WritableClass
@@ -54,8 +54,7 @@ class WritableDataset(WritableFolder):
     checks_content = True
 
     def __init__(self, ino: int, edits: Edits, home: Home, row: DatasetRow, mtime_ns: int) -> None:
-        area = ScratchArea(edits.scratch, home.dataset_id)
-        super().__init__(ino, mtime_ns, edits, area)
+        super().__init__(ino, mtime_ns, edits, edits.scratch.below(home.dataset_id))
         self._home = home
         self._row = row
         self._metadata = WritableMetadata(self, home, row)

@@ -32,6 +32,7 @@ class Database:
         self._path = path
         self._idle: deque[sqlite3.Connection] = deque()
         self._writing = threading.Lock()
+        self._closed = False
         self.writes = 0  # ended well or not
         self._queueing = threading.Lock()
         self._queue: deque[_Write] = deque()
@@ -85,11 +86,30 @@ class Database:
             connection.rollback()
             self._idle.append(connection)
 
+    @contextmanager
+    def glance(self) -> Iterator[sqlite3.Connection]:
+        """As ``read``, for what is one row: nobody writes meanwhile.
+
+        What was just written is at hand for the connection that wrote it. Any other reads it from
+        the file again, which takes twice as long as the question.
+        """
+        alone = self._writing.acquire(blocking=False)
+        try:
+            if alone and not self._closed:
+                yield self._writer
+            else:
+                with self.read() as connection:
+                    yield connection
+        finally:
+            if alone:
+                self._writing.release()
+
     def close(self) -> None:
         """Close every connection that is not in use."""
         while self._idle:
             self._idle.pop().close()
         with self._writing:
+            self._closed = True
             self._writer.close()
 
     def _write_together(self, mine: _Write) -> None:
@@ -101,9 +121,13 @@ class Database:
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for write in batch:
-                write.run(connection)
-            connection.execute("COMMIT")
+            if len(batch) == 1:
+                batch[0].run_alone(connection)
+            else:
+                for write in batch:
+                    write.run(connection)
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
@@ -156,6 +180,16 @@ class _Write:
             self.error = error
             connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
+
+    def run_alone(self, connection: sqlite3.Connection) -> None:
+        """The same, where nothing else is written by the transaction: it ends where it fails."""
+        try:
+            self.result = self._work(connection)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self.error = error
+            connection.execute("ROLLBACK")
 
 
 def _out_of_order(path: Path, error: sqlite3.Error) -> OSError:

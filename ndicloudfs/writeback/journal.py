@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ndicloudfs.writeback import rows
 from ndicloudfs.writeback.entries import ANYTHING, PARKED, Entry, Kind, Place, State
@@ -56,8 +57,11 @@ class Journal(Ledger):
                 # Whoever writes has found none: the one that was made here once is gone.
                 self._forget_made(connection, here)
                 here = replace(here, document_id="")
-            entry = replace(
-                self._new(here, Kind.DOCUMENT, size=len(data), mtime_ns=mtime_ns),
+            entry = self._new(
+                here,
+                Kind.DOCUMENT,
+                size=len(data),
+                mtime_ns=mtime_ns,
                 expected=(base,) if base else (),
                 is_new=not (here.document_id or base),
             )
@@ -372,7 +376,7 @@ class Journal(Ledger):
         for uid in uids:
             self._unneeded(uid)
 
-    def _new(self, place: Place, kind: Kind, *, size: int = 0, mtime_ns: int = 0) -> Entry:
+    def _new(self, place: Place, kind: Kind, **values: Any) -> Entry:
         return Entry(
             dataset_id=place.dataset_id,
             organization_id=place.organization_id,
@@ -381,9 +385,8 @@ class Journal(Ledger):
             document_id=place.document_id,
             name=place.name,
             kind=kind,
-            size=size,
-            mtime_ns=mtime_ns,
             queued_at=self._clock(),
+            **values,
         )
 
     def _here(self, connection: sqlite3.Connection, place: Place) -> Place:

@@ -85,7 +85,7 @@ class Ledger:
         """The newest entry (body or deletion) of a document."""
         if not self.pending_in(place.dataset_id):
             return None
-        with self._database.read() as connection:
+        with self._database.glance() as connection:
             here = on_server(connection, place)
             found = of_document(connection, here, "kind IN ('document', 'deletion')")
         return found[-1] if found else None
@@ -94,7 +94,7 @@ class Ledger:
         """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
         if not self.pending_in(dataset_id):
             return None
-        with self._database.read() as connection:
+        with self._database.glance() as connection:
             here = dataset_of(connection, dataset_id)
             row = connection.execute(
                 "SELECT * FROM (SELECT * FROM entries WHERE dataset_id = ? AND class_name = ?"
@@ -137,7 +137,7 @@ class Ledger:
 
     def body(self, generation: int) -> bytes | None:
         """The body of an entry, None where it has none or is gone."""
-        with self._database.read() as connection:
+        with self._database.glance() as connection:
             row = connection.execute(
                 "SELECT data FROM bodies WHERE generation = ?", (generation,)
             ).fetchone()
@@ -163,7 +163,7 @@ class Ledger:
 
     def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
         """Ndi id and cloud id of the document that was written here under ``name``."""
-        with self._database.read() as connection:
+        with self._database.glance() as connection:
             row = connection.execute(
                 # Left to itself, SQLite goes through all that was made in the dataset.
                 "SELECT ndi_id, document_id FROM made INDEXED BY made_by_name"

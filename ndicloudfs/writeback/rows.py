@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from ndicloudfs.writeback.entries import Entry, Kind, State
@@ -56,6 +57,10 @@ _INSERT = f"INSERT INTO entries ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' *
 _EMPTY = "[]"
 _LISTS = frozenset({"expected", "replaces"})
 _FLAGS = frozenset({"staged", "arrived", "is_new"})
+_values_of = attrgetter(*_COLUMNS)
+_OTHERWISE_STORED = [
+    (place, name) for place, name in enumerate(_COLUMNS) if name in _LISTS | {"kind", "state"}
+]
 _MOST_VALUES = 500  # of one statement
 
 
@@ -80,7 +85,9 @@ def entries_of(rows: Iterable[sqlite3.Row]) -> list[Entry]:
 
 def insert(connection: sqlite3.Connection, entry: Entry, body: bytes | None = None) -> Entry:
     """Add an entry, with its body where it has one; gives it with its generation."""
-    values = [_stored(name, getattr(entry, name)) for name in _COLUMNS]
+    values = list(_values_of(entry))
+    for place, name in _OTHERWISE_STORED:
+        values[place] = _stored(name, values[place])
     generation = connection.execute(_INSERT, values).lastrowid or 0
     if body is not None:
         connection.execute("INSERT INTO bodies VALUES (?, ?)", (generation, body))

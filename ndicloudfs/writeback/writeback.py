@@ -66,7 +66,7 @@ class WriteBack:
         self._monotonic = monotonic
         self._ownership = Ownership(self.folder / "owner")
         try:
-            self._staging = Staging(self.folder / "staging")
+            self._staging = Staging(self.folder / "staging", monotonic)
             self._journal = Journal(self.folder / "journal.sqlite", self._staging.remove, clock)
         except BaseException:
             self._ownership.release()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ndicloudfs.writeback import JournalInUse, Kind, Scope, State, WriteBack, fingerprint
+from ndicloudfs.writeback.database import Database
 from ndicloudfs.writeback.errors import JournalDamaged
 from tests.support.system import until
 from tests.writeback.worlds import DATASET, ORGANIZATION, data_of, opened, place
@@ -232,6 +233,40 @@ def test_only_the_owner_may_look(writeback: WriteBack) -> None:
         if path.is_dir():
             assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
     assert stat.S_IMODE(writeback.folder.stat().st_mode) == 0o700
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    database = Database(tmp_path / "numbers.sqlite", "CREATE TABLE numbers (n INTEGER)", 1)
+
+    def failing(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO numbers VALUES (1)")
+        raise KeyError("of no use")
+
+    with pytest.raises(KeyError):
+        database.write(failing)
+    database.write(lambda connection: connection.execute("INSERT INTO numbers VALUES (2)"))
+    assert _numbers(database) == [2]
+    database.close()
+
+
+def test_a_glance_sees_what_is_committed_and_waits_for_nobody(tmp_path: Path) -> None:
+    database = Database(tmp_path / "numbers.sqlite", "CREATE TABLE numbers (n INTEGER)", 1)
+    database.write(lambda connection: connection.execute("INSERT INTO numbers VALUES (1)"))
+
+    def writing(connection: sqlite3.Connection) -> list[int]:
+        connection.execute("INSERT INTO numbers VALUES (2)")
+        return _numbers(database)
+
+    assert database.write(writing) == [1]
+    assert _numbers(database) == [1, 2]
+    database.close()
+    assert _numbers(database) == [1, 2]
+    database.close()
+
+
+def _numbers(database: Database) -> list[int]:
+    with database.glance() as connection:
+        return [row[0] for row in connection.execute("SELECT n FROM numbers ORDER BY n").fetchall()]
 
 
 def test_many_threads_share_their_commits(writeback: WriteBack) -> None:
