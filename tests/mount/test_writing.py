@@ -17,11 +17,36 @@ import pytest
 from tests.support.mounting import BINDINGS, tool
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
-from tests.support.written import CLASS, NDI_ID, OTHER_ID, SESSION_ID, Written, body, written
+from tests.support.written import (
+    CLASS,
+    NDI_ID,
+    OTHER_ID,
+    SESSION_ID,
+    SharedMount,
+    Written,
+    body,
+    shared_mount,
+    written,
+)
+
+
+@pytest.fixture(scope="module", params=BINDINGS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedMount]:
+    with shared_mount(tmp_path_factory.mktemp("shared"), request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(shared: SharedMount) -> Iterator[Written]:
+    with shared.dataset() as made:
+        yield made
 
 
 @pytest.fixture(params=BINDINGS)
-def lab(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Written]:
+def alone(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Written]:
+    """On a mount of its own, for what concerns the mount as a whole."""
     with written(sandbox, tmp_path / "home", binding=request.param) as made:
         yield made
 
@@ -65,8 +90,8 @@ def test_a_new_document_is_seen_at_once_and_reaches_the_server(lab: Written) -> 
     assert lab.state(path) == "clean"
 
 
-def test_what_was_refused_is_gone_also_for_who_looked_before_it_ended(lab: Written) -> None:
-    path = lab.documents / "odd.json"
+def test_what_was_refused_is_gone_also_for_who_looked_before_it_ended(alone: Written) -> None:
+    path = alone.documents / "odd.json"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     os.write(descriptor, b"no document")
     # Python's own mapping would close the file once more when it ends.
@@ -92,18 +117,18 @@ def test_a_listing_while_a_document_is_written_does_not_take_its_size_back(lab: 
         assert os.fstat(file.fileno()).st_size == before + 100
 
 
-def test_what_was_closed_is_there_after_a_remount(lab: Written) -> None:
-    lab.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
-    (lab.documents / "kept.json").write_text("{}")
-    (lab.files / "kept.bin").write_bytes(b"kept")
-    before = (lab.documents / "kept.json").read_bytes()
-    lab.sandbox.clear_faults()
-    lab.remount()
-    assert (lab.documents / "kept.json").read_bytes() == before
-    assert (lab.files / "kept.bin").read_bytes() == b"kept"
-    lab.settle()
-    assert lab.files_on_server()["kept.bin"] == b"kept"
-    assert json.loads(before)["base"]["id"] in lab.on_server()
+def test_what_was_closed_is_there_after_a_remount(alone: Written) -> None:
+    alone.sandbox.fault("POST /datasets/{id}/documents", "status", -1, status=503)
+    (alone.documents / "kept.json").write_text("{}")
+    (alone.files / "kept.bin").write_bytes(b"kept")
+    before = (alone.documents / "kept.json").read_bytes()
+    alone.sandbox.clear_faults()
+    alone.remount()
+    assert (alone.documents / "kept.json").read_bytes() == before
+    assert (alone.files / "kept.bin").read_bytes() == b"kept"
+    alone.settle()
+    assert alone.files_on_server()["kept.bin"] == b"kept"
+    assert json.loads(before)["base"]["id"] in alone.on_server()
 
 
 def test_what_a_document_says_is_kept_and_not_filled_in(lab: Written) -> None:
@@ -126,19 +151,19 @@ def test_what_a_document_says_is_kept_and_not_filled_in(lab: Written) -> None:
     ],
 )
 def test_what_is_no_document_fails_at_close_and_is_kept(
-    lab: Written, text: str, reason: str
+    alone: Written, text: str, reason: str
 ) -> None:
     with failing(errno.EINVAL):
-        write_and_close(lab.documents / "odd.json", text.encode())
-    until(lambda: not (lab.documents / "odd.json").exists(), 3)
-    assert sorted(item.name for item in (lab.mount / ".ndicloudfs" / "rejected").iterdir()) == [
+        write_and_close(alone.documents / "odd.json", text.encode())
+    until(lambda: not (alone.documents / "odd.json").exists(), 3)
+    assert sorted(item.name for item in (alone.mount / ".ndicloudfs" / "rejected").iterdir()) == [
         "odd.json",
         "odd.json.reason.txt",
     ]
-    assert lab.control("rejected/odd.json") == text
-    assert reason in lab.control("rejected/odd.json.reason.txt")
-    assert len(lab.on_server()) == 2
-    assert lab.queue() == []
+    assert alone.control("rejected/odd.json") == text
+    assert reason in alone.control("rejected/odd.json.reason.txt")
+    assert len(alone.on_server()) == 2
+    assert alone.queue() == []
 
 
 def test_a_document_is_changed_in_place(lab: Written) -> None:
@@ -158,42 +183,42 @@ def test_writing_what_is_there_already_changes_nothing(lab: Written) -> None:
     assert lab.state(lab.json) == "clean"
 
 
-def test_the_id_of_a_document_never_changes(lab: Written) -> None:
-    before = lab.json.read_bytes()
+def test_the_id_of_a_document_never_changes(alone: Written) -> None:
+    before = alone.json.read_bytes()
     changed = json.loads(before)
     changed["base"]["id"] = "41269430c7aed099_40dc5489899dc92a"
     with failing(errno.EINVAL):
-        write_and_close(lab.json, json.dumps(changed).encode())
-    assert lab.json.read_bytes() == before
+        write_and_close(alone.json, json.dumps(changed).encode())
+    assert alone.json.read_bytes() == before
     with failing(errno.EPERM):
-        lab.json.rename(lab.documents / "other.json")
+        alone.json.rename(alone.documents / "other.json")
 
 
-def test_what_close_has_refused_is_seen_by_nobody_else(lab: Written) -> None:
+def test_what_close_has_refused_is_seen_by_nobody_else(alone: Written) -> None:
     """Also while the file stays open, as that of a shell whose first program has ended."""
-    before = lab.json.read_bytes()
+    before = alone.json.read_bytes()
     changed = json.dumps(body(text="changed")).encode()
-    kept = os.open(lab.json, os.O_RDWR | os.O_TRUNC)
+    kept = os.open(alone.json, os.O_RDWR | os.O_TRUNC)
     try:
         assert os.write(kept, changed[:-1]) == len(changed) - 1
-        assert lab.json.stat().st_size == len(changed) - 1
+        assert alone.json.stat().st_size == len(changed) - 1
         with failing(errno.EINVAL):
             os.close(os.dup(kept))
-        assert lab.json.read_bytes() == before
-        until(lambda: lab.json.stat().st_size == len(before), SOON[lab.user.binding])
-        with lab.json.open("r+b") as file:
+        assert alone.json.read_bytes() == before
+        until(lambda: alone.json.stat().st_size == len(before), SOON[alone.user.binding])
+        with alone.json.open("r+b") as file:
             assert file.read() == before
         assert os.pwrite(kept, changed[-1:], len(changed) - 1) == 1
     finally:
         os.close(kept)
-    assert json.loads(lab.json.read_bytes()) == body(text="changed")
-    assert list((lab.mount / ".ndicloudfs" / "rejected").iterdir()) == []
+    assert json.loads(alone.json.read_bytes()) == body(text="changed")
+    assert list((alone.mount / ".ndicloudfs" / "rejected").iterdir()) == []
 
 
-def test_what_was_refused_is_as_long_as_it_is_now(lab: Written) -> None:
+def test_what_was_refused_is_as_long_as_it_is_now(alone: Written) -> None:
     """The kernel believes a size for 20 s, unless it is told."""
-    parked = lab.mount / ".ndicloudfs" / "rejected" / "odd.json"
-    odd = os.open(lab.documents / "odd.json", os.O_WRONLY | os.O_CREAT, 0o644)
+    parked = alone.mount / ".ndicloudfs" / "rejected" / "odd.json"
+    odd = os.open(alone.documents / "odd.json", os.O_WRONLY | os.O_CREAT, 0o644)
     os.write(odd, b"{")
     with failing(errno.EINVAL):
         os.close(os.dup(odd))
@@ -216,27 +241,27 @@ def test_a_removed_document_is_gone_here_and_there(lab: Written) -> None:
     assert set(lab.on_server()) == {OTHER_ID}
 
 
-def test_an_empty_file_waits_for_its_content(lab: Written) -> None:
-    path = lab.documents / "later.json"
+def test_an_empty_file_waits_for_its_content(alone: Written) -> None:
+    path = alone.documents / "later.json"
     path.touch()
     assert path.stat().st_size == 0
-    assert lab.queue() == []
-    lab.remount()
+    assert alone.queue() == []
+    alone.remount()
     assert path.stat().st_size == 0
     tool("sh", "-c", f"echo '{{}}' > '{path}'")
-    lab.settle()
-    assert len(lab.on_server()) == 3
-    assert list((lab.mount / ".ndicloudfs" / "rejected").iterdir()) == []
+    alone.settle()
+    assert len(alone.on_server()) == 3
+    assert list((alone.mount / ".ndicloudfs" / "rejected").iterdir()) == []
 
 
-def test_a_document_written_by_several_programs_counts_when_all_are_done(lab: Written) -> None:
-    path = lab.documents / "parts.json"
+def test_a_document_written_by_several_programs_counts_when_all_are_done(alone: Written) -> None:
+    path = alone.documents / "parts.json"
     script = f"{{ echo '{{\"a\":'; printf 1 | cat; /bin/echo '}}'; }} > '{path}'"
     subprocess.run(["sh", "-c", script], check=False, capture_output=True)
     assert json.loads(path.read_text())["a"] == 1
-    assert list((lab.mount / ".ndicloudfs" / "rejected").iterdir()) == []
-    lab.settle()
-    assert len(lab.on_server()) == 3
+    assert list((alone.mount / ".ndicloudfs" / "rejected").iterdir()) == []
+    alone.settle()
+    assert len(alone.on_server()) == 3
 
 
 def test_an_emptied_document_is_empty_until_it_is_written(lab: Written) -> None:
@@ -480,16 +505,16 @@ def test_a_file_of_more_than_5_gib_fails_at_the_write_that_crosses_it(lab: Writt
 # Datasets and classes
 
 
-def test_the_metadata_of_a_dataset_are_edited(lab: Written) -> None:
-    path = lab.tree / "dataset.json"
+def test_the_metadata_of_a_dataset_are_edited(alone: Written) -> None:
+    path = alone.tree / "dataset.json"
     fields = json.loads(path.read_text())
     path.write_text(json.dumps({**fields, "abstract": "What we did."}))
     assert json.loads(path.read_text())["abstract"] == "What we did."
-    lab.settle()
-    assert lab.api.detail(lab.dataset)["abstract"] == "What we did."
+    alone.settle()
+    assert alone.api.detail(alone.dataset)["abstract"] == "What we did."
     with failing(errno.EINVAL):
         write_and_close(path, json.dumps({**fields, "isPublished": True}).encode())
-    assert "isPublished" in lab.control("rejected/dataset.json.reason.txt")
+    assert "isPublished" in alone.control("rejected/dataset.json.reason.txt")
 
 
 def test_a_dataset_is_made_and_filled(lab: Written) -> None:
@@ -501,8 +526,7 @@ def test_a_dataset_is_made_and_filled(lab: Written) -> None:
     (made / "files" / "subject" / "rat" / "trace.bin").write_bytes(b"trace")
     assert [item.name for item in (made / "documents").iterdir()] == ["subject"]
     lab.settle()
-    listed = lab.api.get(f"/organizations/{lab.sandbox.organization_id}/datasets").json()
-    dataset = next(row["id"] for row in listed["datasets"] if row["name"] == "Made here")
+    dataset = lab.dataset_named("Made here")
     (ndi_id,) = lab.on_server(dataset)
     assert lab.files_on_server(ndi_id, dataset) == {"trace.bin": b"trace"}
     assert (made / "files" / "subject" / ndi_id / "trace.bin").read_bytes() == b"trace"
@@ -510,15 +534,15 @@ def test_a_dataset_is_made_and_filled(lab: Written) -> None:
         made.rmdir()
 
 
-def test_a_class_folder_is_kept_and_removed(lab: Written) -> None:
-    folder = lab.tree / "documents" / "subject"
+def test_a_class_folder_is_kept_and_removed(alone: Written) -> None:
+    folder = alone.tree / "documents" / "subject"
     folder.mkdir()
-    lab.remount()
+    alone.remount()
     assert folder.is_dir()
     folder.rmdir()
     assert not folder.exists()
     with failing(errno.ENOTEMPTY):
-        lab.documents.rmdir()
+        alone.documents.rmdir()
 
 
 def test_what_there_can_be_none_of_is_refused(lab: Written) -> None:
@@ -572,15 +596,15 @@ def test_the_size_is_right_as_soon_as_a_document_is_closed(lab: Written) -> None
     assert renamed.stat().st_size == len(renamed.read_bytes())
 
 
-def test_the_bytes_of_a_file_that_never_arrived_are_given_later(lab: Written) -> None:
+def test_the_bytes_of_a_file_that_never_arrived_are_given_later(alone: Written) -> None:
     given = body("41269430c7aed022_40dc5489899dc92a", "without bytes", "no such object")
-    lab.api.document(lab.dataset, given)
-    lab.remount()
-    path = lab.tree / "files" / CLASS / given["base"]["id"] / "a.bin"
+    alone.api.document(alone.dataset, given)
+    alone.remount()
+    path = alone.tree / "files" / CLASS / given["base"]["id"] / "a.bin"
     until(path.exists)
-    assert lab.state(path) == "missing"
+    assert alone.state(path) == "missing"
     with path.open("r+b") as file:
         file.write(b"here they are")
     assert path.read_bytes() == b"here they are"
-    lab.settle()
-    assert lab.files_on_server(given["base"]["id"]) == {"a.bin": b"here they are"}
+    alone.settle()
+    assert alone.files_on_server(given["base"]["id"]) == {"a.bin": b"here they are"}

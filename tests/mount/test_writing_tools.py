@@ -13,16 +13,31 @@ import numpy as np
 import pytest
 
 from tests.support.mounting import BINDINGS, tool
-from tests.support.sandbox import Sandbox
 from tests.support.system import until
-from tests.support.written import CLASS, NDI_ID, OTHER_ID, Written, body, written
+from tests.support.written import (
+    CLASS,
+    NDI_ID,
+    OTHER_ID,
+    SharedMount,
+    Written,
+    body,
+    shared_mount,
+)
 
 THIRD_ID = "41269430c7aed022_40dc5489899dc92a"
 
 
-@pytest.fixture(params=BINDINGS)
-def lab(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> Iterator[Written]:
-    with written(sandbox, tmp_path / "home", binding=request.param) as made:
+@pytest.fixture(scope="module", params=BINDINGS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedMount]:
+    with shared_mount(tmp_path_factory.mktemp("shared"), request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(shared: SharedMount) -> Iterator[Written]:
+    with shared.dataset() as made:
         yield made
 
 
@@ -61,8 +76,7 @@ def test_cp_of_a_dataset_with_its_files(lab: Written) -> None:
     tool("cp", "-r", lab.tree / "documents", copy)
     tool("cp", "-r", lab.tree / "files", copy)
     lab.settle()
-    listed = lab.api.get(f"/organizations/{lab.sandbox.organization_id}/datasets").json()
-    dataset = next(row["id"] for row in listed["datasets"] if row["name"] == "Copy")
+    dataset = lab.dataset_named("Copy")
     assert set(lab.on_server(dataset)) == {NDI_ID, OTHER_ID}
     assert lab.files_on_server(NDI_ID, dataset) == {"a.bin": lab.content}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,13 @@ class Written:
             found[item["name"]] = stored(self.api, here, location["uid"])
         return found
 
+    def dataset_named(self, name: str) -> str:
+        """The id of a dataset of the organization."""
+        with NdiCloud(CloudConfig.from_environment(account_of(self.sandbox))) as cloud:
+            found = cloud.datasets.of_organization(self.sandbox.organization_id)
+        (id_,) = (row.id for row in found if row.name == name)
+        return id_
+
     def state(self, path: Path) -> str:
         """The xattr ``user.ndi.state``."""
         return os.getxattr(path, "user.ndi.state").decode()
@@ -134,12 +141,54 @@ def written(
     sandbox: Sandbox, home: Path, *arguments: str, binding: str = "mfusepy"
 ) -> Iterator[Written]:
     """The dataset, mounted."""
-    content = os.urandom(300_000)
     with login(sandbox) as api:
-        dataset = api.dataset(sandbox.organization_id)
-        upload(sandbox, api, dataset, "u1", content)
-        document = api.document(dataset, body(uid="u1"))
-        api.document(dataset, body(OTHER_ID))
-        pace = f"--write-pace={PACE}"
-        with machine(home, account_of(sandbox), pace, *arguments, binding=binding) as user:
-            yield Written(sandbox, api, user, user.mount(), dataset, document, content)
+        facts = _filled(sandbox, api)
+        with _machine(sandbox, home, arguments, binding) as user:
+            yield Written(sandbox, api, user, user.mount(), *facts)
+
+
+@dataclass(frozen=True)
+class SharedMount:
+    """A mount for many tests, each with a dataset of its own, which sends all before the next."""
+
+    sandbox: Sandbox
+    api: Api
+    user: Machine
+    mount: Path
+
+    @contextmanager
+    def dataset(self) -> Iterator[Written]:
+        """A dataset that nobody has looked at."""
+        facts = _filled(self.sandbox, self.api)
+        made = Written(self.sandbox, self.api, self.user, self.mount, *facts)
+        yield made
+        self.sandbox.clear_faults()
+        made.settle()
+
+
+@contextmanager
+def shared_mount(folder: Path, binding: str) -> Iterator[SharedMount]:
+    """A sandbox without datasets, mounted."""
+    with (
+        Sandbox(folder / "sandbox") as sandbox,
+        login(sandbox) as api,
+        _machine(sandbox, folder / "home", (), binding) as user,
+    ):
+        yield SharedMount(sandbox, api, user, user.mount())
+
+
+def _machine(
+    sandbox: Sandbox, home: Path, arguments: tuple[str, ...], binding: str
+) -> AbstractContextManager[Machine]:
+    pace = f"--write-pace={PACE}"
+    return machine(home, account_of(sandbox), pace, *arguments, binding=binding)
+
+
+def _filled(sandbox: Sandbox, api: Api) -> tuple[str, str, bytes]:
+    """A dataset, its document with a file, and the bytes of that."""
+    content = os.urandom(300_000)
+    dataset = api.dataset(sandbox.organization_id)
+    upload(sandbox, api, dataset, "u1", content)
+    document = api.document(dataset, body(uid="u1"))
+    api.document(dataset, body(OTHER_ID))
+    return dataset, document, content
