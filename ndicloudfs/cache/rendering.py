@@ -6,13 +6,13 @@ the server's order, newline at the end), presigned URLs replaced by ``ndic://<da
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from ndicloudfs.cache import pretty
 from ndicloudfs.cloud.values import Document, Json, as_list, as_object, as_text
 
 _LOCATIONS = frozenset({"location", "url", "signedUrl"})  # the last two in the legacy shape
@@ -71,7 +71,7 @@ def presigned_urls(document: Document) -> Iterator[tuple[str, str]]:
 
 def pretty_json(value: Json) -> bytes:
     """Give ``value`` the form that every JSON file in the tree has: that of Python's ``json``."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    text = pretty.dumps(value)
     # A lone surrogate is legal in JSON but has no UTF-8: it stays the escape it arrived as.
     return text.encode("utf-8", "backslashreplace") + b"\n"
 

@@ -58,10 +58,12 @@ class Told:
         """``path`` is gone; whether the kernel may have believed in it."""
         directory, _, name = path.rpartition("/")
         with self._lock:
-            known = [generation.get(directory, {}) for generation in (self._new, self._old)]
-            believed = any(name in sizes for sizes in known)
-            for sizes in known:
-                sizes.pop(name, None)
+            believed = False
+            for generation in (self._new, self._old):
+                sizes = generation.get(directory)
+                if sizes is not None and name in sizes:
+                    del sizes[name]
+                    believed = True
         return believed
 
     def size(self, path: str) -> int | None:

@@ -7,6 +7,7 @@ one by hand may leave them out; what is there is never changed.
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -22,12 +23,16 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A document as it will be: bytes of its file, ndi id, time (epoch ns), files it names."""
+    """A document as it will be: bytes of its file, ndi id, time (epoch ns), files it names.
+
+    ``unheard_of``: the ndi id has just been made up.
+    """
 
     data: bytes
     ndi_id: str
     mtime_ns: int | None
     files: tuple[FileLink, ...]
+    unheard_of: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,11 @@ class Defaults:
 def parse(data: bytes) -> Json:
     """The JSON object in ``data``. Raises ``Unusable``."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unusable(f"it is not UTF-8 text: {error.reason} at byte {error.start}") from None
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unrepeated)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise Unusable(
             f"it is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
@@ -70,14 +75,14 @@ def completed(value: Json, defaults: Defaults) -> Json:
         raise Unusable(
             f"its class is {class_name!r} and this is the folder of {defaults.class_name!r}"
         )
-    moment = datetime.fromtimestamp(defaults.now, timezone.utc)
-    stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    filled = {
-        "id": defaults.ndi_id or new_ndi_id(),
-        "session_id": defaults.session_id,
-        "datestamp": stamp,
-    }
-    lacking = {key: text for key, text in filled.items() if base.get(key) in (None, "")}
+    lacking: dict[str, str] = {}
+    if base.get("id") in (None, ""):
+        lacking["id"] = defaults.ndi_id or new_ndi_id()
+    if base.get("session_id") in (None, ""):
+        lacking["session_id"] = defaults.session_id
+    if base.get("datestamp") in (None, ""):
+        moment = datetime.fromtimestamp(defaults.now, timezone.utc)
+        lacking["datestamp"] = moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
     if not isinstance(base.get("id", ""), str):
         raise Unusable("its base.id is not a text")
     result = dict(value)
@@ -88,7 +93,7 @@ def completed(value: Json, defaults: Defaults) -> Json:
     return result
 
 
-def shown(value: Json, dataset_id: str, class_name: str) -> Body:
+def shown(value: Json, dataset_id: str, class_name: str, *, unheard_of: bool = False) -> Body:
     """A whole body as the file that it will be. Raises ``Unusable``."""
     ndi_id = as_text(value["base"].get("id")) if isinstance(value.get("base"), dict) else ""
     document = Document(Summary("", ndi_id, class_name, ""), value)
@@ -96,7 +101,7 @@ def shown(value: Json, dataset_id: str, class_name: str) -> Body:
         rendered = render(document, dataset_id)
     except ValueError:
         raise Unusable("it has a number that is too large") from None
-    return Body(rendered.data, ndi_id, rendered.mtime_ns, rendered.files)
+    return Body(rendered.data, ndi_id, rendered.mtime_ns, rendered.files, unheard_of)
 
 
 def _section(value: Json, key: str) -> Json:
@@ -121,3 +126,6 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> Json:
                 raise Unusable(f"it has the key {key!r} twice")
             seen.add(key)
     return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unrepeated)

@@ -202,14 +202,13 @@ class FileSystem:
     def create(self, path: str, flags: int) -> int:
         """Make a file and open it for writing; its handle. Raises EPERM and EROFS."""
         folder, name = self._parent(path)
-        absent = self._nodes.is_absent(folder, name)
-        self._forget(folder, name)
-        sessions = folder.edits.sessions
-        node = None if absent else folder.child(name)  # somebody else may have just made it
-        if node is not None:
-            return self.open(node, flags)[0]
+        if not self._nodes.is_absent(folder, name):  # somebody else may have just made it
+            self._forget(folder, name)
+            node = folder.child(name)
+            if node is not None:
+                return self.open(node, flags)[0]
         made = folder.make(name)
-        opened = sessions.write(
+        opened = folder.edits.sessions.write(
             made,
             empty=False,
             made=True,

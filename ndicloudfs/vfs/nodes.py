@@ -218,9 +218,10 @@ class NodeTable:
 
     def made(self, directory: Directory, name: str, node: Node) -> None:
         """``node`` has been made under ``name`` in ``directory``."""
-        self.forget(directory, name)
+        place = (directory.ino, name)
         with self._lock:
-            self._new[directory.ino, name] = node
+            self._forget(place)
+            self._new[place] = node
 
     def is_absent(self, directory: Directory, name: str) -> bool:
         """Whether there was nothing under ``name`` in ``directory`` a moment ago."""
@@ -247,12 +248,14 @@ class NodeTable:
 
     def forget(self, directory: Directory, name: str) -> None:
         """What is under ``name`` in ``directory`` may be another node now."""
-        place = (directory.ino, name)
         with self._lock:
-            self._absent = {}
-            gone = (self._new.pop(place, None), self._old.pop(place, None))
-            if any(isinstance(node, Directory) for node in gone):
-                self._ways.clear()
+            self._forget((directory.ino, name))
+
+    def _forget(self, place: tuple[int, str]) -> None:
+        self._absent = {}
+        gone = (self._new.pop(place, None), self._old.pop(place, None))
+        if isinstance(gone[0], Directory) or isinstance(gone[1], Directory):
+            self._ways.clear()
 
     def _is_absent(self, place: tuple[int, str], now: float) -> bool:
         state = self._state()

@@ -340,11 +340,17 @@ class WritableDocument(Editable):
             self._folder.now(),
         )
         given = parse(data)
-        body = shown(completed(given, defaults), place.dataset_id, place.class_name)
+        base = given.get("base")
+        stated = base.get("id") if isinstance(base, dict) else None
+        body = shown(
+            completed(given, defaults),
+            place.dataset_id,
+            place.class_name,
+            unheard_of=not (stated or defaults.ndi_id),
+        )
         if place.ndi_id and body.ndi_id != place.ndi_id:
             raise Unusable(f"its base.id is {body.ndi_id!r}; the id of a document never edits")
-        base = given.get("base")
-        if not self._exists() and isinstance(base, dict) and base.get("id"):
+        if stated and not self._exists():
             other = self._documents.find(body.ndi_id)
             if other is not None:
                 raise Unusable(f"there is a document with its base.id {body.ndi_id!r} already")
@@ -363,7 +369,9 @@ class WritableDocument(Editable):
         base = "" if new else self.base()
         writeback = self._edits.writeback
         writes = writeback.writes
-        entry = writeback.commit_document(place, body.data, base, body.mtime_ns)
+        entry = writeback.commit_document(
+            place, body.data, base, body.mtime_ns, unheard_of=body.unheard_of
+        )
         self.place = place
         # Tools look at what they have just closed.
         self._closed = (writes + 1, _attributes(self.ino, entry))

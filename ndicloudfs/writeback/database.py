@@ -48,13 +48,8 @@ class Database:
                     f"The journal {path} was written by another version of ndicloudfs; "
                     "use that version until its queue is empty"
                 )
-        except sqlite3.OperationalError as error:
-            raise _out_of_order(path, error) from error
         except sqlite3.DatabaseError as error:
-            raise JournalDamaged(
-                f"The journal {path} is damaged ({error}); it is kept as it is: mount read-only, "
-                "and move its folder away to begin a new one"
-            ) from error
+            raise unusable(path, error) from error
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What ``work`` gives, after what it wrote is on the disk.
@@ -190,6 +185,16 @@ class _Write:
         except Exception as error:  # noqa: BLE001 - as above
             self.error = error
             connection.execute("ROLLBACK")
+
+
+def unusable(path: Path, error: sqlite3.DatabaseError) -> Exception:
+    """What is said of a journal that cannot be opened."""
+    if isinstance(error, sqlite3.OperationalError):
+        return _out_of_order(path, error)
+    return JournalDamaged(
+        f"The journal {path} is damaged ({error}); it is kept as it is: mount read-only, "
+        "and move its folder away to begin a new one"
+    )
 
 
 def _out_of_order(path: Path, error: sqlite3.Error) -> OSError:

@@ -45,14 +45,19 @@ class Journal(Ledger):
 
     # -- commits: each returns after it is on the disk ------------------------------------------
 
-    def put_document(self, place: Place, data: bytes, base: str, mtime_ns: int) -> Entry:
-        """A new body; ``base`` is the fingerprint of the one it was made from, ``""`` for none."""
+    def put_document(
+        self, place: Place, data: bytes, base: str, mtime_ns: int, *, unheard_of: bool = False
+    ) -> Entry:
+        """A new body; ``base`` is the fingerprint of the one it was made from, ``""`` for none.
+
+        ``unheard_of``: its ndi id has just been made up, so there is nothing about it.
+        """
         first = True
 
         def work(connection: sqlite3.Connection) -> Entry:
             nonlocal first
-            here = self._here(connection, place)
-            others = of_document(connection, here)
+            here = on_server(connection, place) if unheard_of else self._here(connection, place)
+            others = [] if unheard_of else of_document(connection, here)
             if here.document_id and not (base or place.document_id or others):
                 # Whoever writes has found none: the one that was made here once is gone.
                 self._forget_made(connection, here)
@@ -84,6 +89,7 @@ class Journal(Ledger):
                     sent_at=old.sent_at,
                     sends=old.sends,
                 )
+            self._heard.note(entry.name, entry.ndi_id)
             return insert(connection, entry, data)
 
         return self._commit(work, lambda: first)
@@ -120,6 +126,7 @@ class Journal(Ledger):
                     sends=old.sends,
                 )
             if needed:
+                self._heard.note(entry.name, entry.ndi_id)
                 entry = insert(connection, entry)
             return entry, [old.uid for old in files if old.staged]
 
@@ -158,6 +165,7 @@ class Journal(Ledger):
         """The document that an entry makes is written under another name; None if it is gone."""
 
         def work(connection: sqlite3.Connection) -> Entry | None:
+            self._heard.note(name)
             change(connection, [generation], name=name)
             row = connection.execute(
                 "SELECT * FROM entries WHERE generation = ?", (generation,)
@@ -349,6 +357,7 @@ class Journal(Ledger):
         self, connection: sqlite3.Connection, place: Place, name: str, document_id: str
     ) -> None:
         """A document goes on resolving under the name that it was written under."""
+        self._heard.note(name)
         connection.execute(
             "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?, ?, ?)",
             (place.dataset_id, place.ndi_id, place.class_name, name, document_id, self._clock()),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from ndicloudfs.writeback import rows
-from ndicloudfs.writeback.database import Database
+from ndicloudfs.writeback.database import Database, unusable
 from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
+from ndicloudfs.writeback.heard import Heard
 from ndicloudfs.writeback.rows import entries_of, entry_of
 
 LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made yet
@@ -20,6 +21,10 @@ LOCAL_PREFIX = "local-"  # of the id of a dataset that the server has not made y
 _IN_DATASET = (
     "dataset_id = coalesce((SELECT datasets.dataset_id FROM datasets WHERE local_id = ?), ?)"
 )
+# All that ``named`` and ``alias`` find documents by.
+_NAMES = """
+SELECT name FROM entries UNION ALL SELECT ndi_id FROM entries UNION ALL SELECT name FROM made
+"""
 Result = TypeVar("Result")
 FILES = (Kind.ATTACHMENT, Kind.DETACHMENT)
 
@@ -31,13 +36,21 @@ class Ledger:
         self._database = Database(path, rows.SCHEMA, rows.SCHEMA_VERSION)
         self._lock = threading.Lock()
         self._revision = 0
-        with self._database.read() as connection:
-            # Few: found by steps from one to the next, however long the queue is.
-            self._datasets = set(_distinct(connection, "entries", "dataset_id"))
-            self._datasets.update(_distinct(connection, "classes", "dataset_id"))
-            self._made_datasets: dict[str, str] = {
-                row[0]: row[1] for row in connection.execute("SELECT * FROM datasets").fetchall()
-            }
+        try:
+            with self._database.read() as connection:
+                self._begin(connection)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise unusable(path, error) from error
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        # Few: found by steps from one to the next, however long the queue is.
+        self._datasets = set(_distinct(connection, "entries", "dataset_id"))
+        self._datasets.update(_distinct(connection, "classes", "dataset_id"))
+        self._made_datasets: dict[str, str] = {
+            row[0]: row[1] for row in connection.execute("SELECT * FROM datasets").fetchall()
+        }
+        self._heard = Heard(row[0] for row in connection.execute(_NAMES))
 
     def close(self) -> None:
         """Close the file."""
@@ -92,7 +105,7 @@ class Ledger:
 
     def named(self, dataset_id: str, class_name: str, name: str) -> Entry | None:
         """The newest entry of a document that was written as ``name``, or has it as its ndi id."""
-        if not self.pending_in(dataset_id):
+        if self._heard.never(name) or not self.pending_in(dataset_id):
             return None
         with self._database.glance() as connection:
             here = dataset_of(connection, dataset_id)
@@ -163,6 +176,8 @@ class Ledger:
 
     def alias(self, dataset_id: str, class_name: str, name: str) -> tuple[str, str] | None:
         """Ndi id and cloud id of the document that was written here under ``name``."""
+        if self._heard.never(name):
+            return None
         with self._database.glance() as connection:
             row = connection.execute(
                 # Left to itself, SQLite goes through all that was made in the dataset.

@@ -105,16 +105,25 @@ class WriteBack:
         return self._staging.draft()
 
     def commit_document(
-        self, place: Place, data: bytes, base: str, mtime_ns: int | None = None
+        self,
+        place: Place,
+        data: bytes,
+        base: str,
+        mtime_ns: int | None = None,
+        *,
+        unheard_of: bool = False,
     ) -> Entry:
         """Keep a new body of a document.
 
         ``base``: the fingerprint of the body that was edited, ``""`` for a document that is new;
-        ``mtime_ns``: the time that the document states (epoch ns), None for now.
+        ``mtime_ns``: the time that the document states (epoch ns), None for now; ``unheard_of``:
+        its ndi id has just been made up.
         """
         self._staging.check_space()
         stated = self._now_ns() if mtime_ns is None else mtime_ns
-        return self._wake(self._journal.put_document(place, data, base, stated))
+        return self._wake(
+            self._journal.put_document(place, data, base, stated, unheard_of=unheard_of)
+        )
 
     def commit_deletion(self, place: Place, base: str, *, aside: bool = False) -> Entry:
         """Keep that a document is to go; ``base`` is the fingerprint of what was seen of it.
