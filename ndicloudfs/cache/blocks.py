@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 
 from ndicloudfs.cache.blockfile import BlockFile
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 # A file that was evicted takes its space until it is closed, so not many are kept open, and none
 # of an object that nobody reads.
 OPEN_FILES = 64
+# s between two looks for files that other mounts have evicted; a look asks for each open file.
+_LOOK_EVERY = 1.0
 
 Block = tuple[int, memoryview]
 
@@ -30,6 +33,7 @@ class Blocks:
         self._store = store
         self._lock = threading.Lock()
         self._open: OrderedDict[str, BlockFile] = OrderedDict()
+        self._look_due = 0.0
 
     def read(self, key: str, positions: range, into: memoryview) -> list[int]:
         """Read blocks to their places in ``into``; answers which of ``positions`` came."""
@@ -62,7 +66,8 @@ class Blocks:
 
     def write(self, key: str, blocks: list[Block]) -> None:
         """Keep blocks, each with its position, in ascending order."""
-        file = self._enter(key)
+        # What is not open was not there when these blocks were looked for.
+        file = self._opened(key)
         try:
             if file is not None:
                 absent = set(file.absent(position for position, _ in blocks))
@@ -92,8 +97,8 @@ class Blocks:
         for file in files:
             file.leave()
 
-    def _enter(self, key: str) -> BlockFile | None:
-        """The file under ``key``; its user leaves it."""
+    def _opened(self, key: str) -> BlockFile | None:
+        """The file under ``key`` if it is open; its user leaves it."""
         with self._lock:
             file = self._open.get(key)
             if file is not None:
@@ -104,6 +109,13 @@ class Blocks:
                 self._store.note_use(key)
                 return file
             file.leave()
+        return None
+
+    def _enter(self, key: str) -> BlockFile | None:
+        """The file under ``key`` if there is one; its user leaves it."""
+        file = self._opened(key)
+        if file is not None:
+            return file
         path = self._store.file(key)
         if path is None:
             return None
@@ -122,13 +134,16 @@ class Blocks:
             self._open[key] = file
             if len(self._open) > OPEN_FILES:
                 idle.append(self._open.popitem(last=False)[1])
+            due = self._look_due <= time.monotonic()
         for other in idle:
             other.leave()
-        self._close_deleted()  # by other mounts, too
+        if due:  # other mounts evict, too
+            self._close_deleted()
         return file
 
     def _close_deleted(self) -> None:
         with self._lock:
+            self._look_due = time.monotonic() + _LOOK_EVERY
             keys = [key for key, file in self._open.items() if file.deleted]
             files = [self._open.pop(key) for key in keys]
         for file in files:

@@ -16,7 +16,7 @@ from cachetools import LRUCache, TLRUCache, TTLCache
 from ndicloudfs.cache.catalog import Upstream
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cloud.errors import BadAnswer, NotFound, ObjectMissing, Refused, UrlExpired
-from ndicloudfs.cloud.values import FileDetail, ObjectRange
+from ndicloudfs.cloud.values import FileDetail, ObjectRange, Place
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Leases:
         uid: str,
         start: int,
         length: int,
-        into: memoryview | None = None,
+        into: Place | None = None,
     ) -> ObjectRange:
         """Read a range, to ``into`` if given; a URL that has expired is renewed once (6.5)."""
         with self._lock:
@@ -85,7 +85,7 @@ class Leases:
         lease: FileDetail,
         start: int,
         length: int,
-        into: memoryview | None,
+        into: Place | None,
     ) -> ObjectRange:
         if lease.url is None:
             raise self._note_missing(dataset_id, uid)
@@ -94,7 +94,7 @@ class Leases:
         except ObjectMissing:
             raise self._note_missing(dataset_id, uid) from None
 
-    def _read_url(self, url: str, start: int, length: int, into: memoryview | None) -> ObjectRange:
+    def _read_url(self, url: str, start: int, length: int, into: Place | None) -> ObjectRange:
         return self._up.object_uplink.call(
             lambda: self._up.cloud.objects.read(url, start, length, into),
             here=into is not None,  # a call that nobody waits for must not write there

@@ -9,16 +9,20 @@ the kernel a page fault for each 4 KiB, and the allocator keeps what it has hand
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cloud.errors import CloudError
 
 LARGE = BLOCKS * BLOCK  # bytes of the buffers that are used again
+
+Buffer = bytearray | mmap.mmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Piece:
     shelf: Shelf
     numbers: range
     arrival: Future[None] = field(default_factory=Future, repr=False)
-    buffer: bytearray = field(default_factory=bytearray, repr=False)
+    buffer: Buffer = field(default_factory=bytearray, repr=False)
     pins: int = 0
     remote: bool = False  # it is the object store that it is awaited from
 
@@ -75,7 +79,7 @@ class Memory:
         self._lock = threading.Lock()
         self._shelves: dict[ObjectFile, Shelf] = {}
         self._at_hand: OrderedDict[Piece, None] = OrderedDict()  # in order of arrival
-        self._idle: list[bytearray] = []
+        self._idle: list[Buffer] = []
         self._taken = 0  # bytes of buffers that pieces have
         self._coming = 0  # pieces
 
@@ -146,7 +150,7 @@ class Memory:
             while self._idle and self._taken + len(self._idle) * LARGE > self._limit:
                 self._idle.pop()
         if not piece.buffer:
-            piece.buffer = bytearray(size)
+            piece.buffer = _large() if size == LARGE else bytearray(size)
         return piece.data
 
     def arrived(self, piece: Piece, pins: int = 0) -> None:
@@ -187,6 +191,18 @@ class Memory:
     def _tidy(self, shelf: Shelf) -> None:
         if not shelf.readers and not shelf.pieces:
             self._shelves.pop(shelf.file, None)
+
+
+def _large() -> mmap.mmap:
+    """A fresh large buffer, which the kernel fills with zeros as the network fills it with bytes.
+
+    A bytearray is filled at once, while no other thread runs.
+    """
+    buffer = mmap.mmap(-1, LARGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
 
 
 def parts(pieces: Sequence[Piece], start: int, stop: int) -> list[memoryview]:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 from ndicloudfs.cache.blockfile import BLOCKS
 
-# Blocks. Who reads much at once from the beginning most likely reads all of it: 16 MiB, or the
-# first 0.36 s of 1.6 bring 64 MiB of 512 (scripts/bench sequential).
-FIRST_WINDOW, FIRST_WINDOW_EAGER = 8, 128
+# Blocks. Who reads much at once from the beginning most likely reads all of it: with 32 MiB the
+# first 32 of 512 are there after 0.31 s, with 16 after 0.36 (scripts/bench sequential); who does
+# not, and closes, gives up most of them.
+FIRST_WINDOW, FIRST_WINDOW_EAGER = 8, 256
 FIRST_RUN = 4  # blocks of the first range ahead; each further one is twice as long, up to a file
 STREAMS = 4
 # The kernel sends several large requests at a time, and they come in any order: what begins so many

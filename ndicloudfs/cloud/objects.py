@@ -26,7 +26,7 @@ from ndicloudfs.cloud.errors import (
 )
 from ndicloudfs.cloud.session import Session
 from ndicloudfs.cloud.transport import Answer, Request
-from ndicloudfs.cloud.values import ObjectRange
+from ndicloudfs.cloud.values import ObjectRange, Place
 
 SLACK = 64 * 1024  # bytes that may be read for nothing where a store ignores Range
 MAX_REDIRECTS = 5
@@ -76,14 +76,12 @@ class Objects:
         if self._origin:
             self._session.sign_of_life(self._origin)
 
-    def read(
-        self, url: str, start: int, length: int, into: memoryview | None = None
-    ) -> ObjectRange:
+    def read(self, url: str, start: int, length: int, into: Place | None = None) -> ObjectRange:
         """``length`` >= 1 bytes of an object from ``start`` >= 0, fewer only at its end.
 
         At or behind the end there are no bytes, but the total is given. With ``into``, which has
         room for all of them, they are put there and nowhere else; after an error there may be
-        anything. Raises UrlExpired, ObjectMissing, BadAnswer when other bytes
+        anything. Raises NotWanted, UrlExpired, ObjectMissing, BadAnswer when other bytes
         come than were asked for, and the errors of every call.
         """
         if start < 0 or length < 1:
@@ -164,7 +162,7 @@ class Objects:
         request: Request,
         deadline: float,
         how_much: Callable[[int], int],
-        into: memoryview | None,
+        into: Place | None,
     ) -> tuple[Request, Answer]:
         """The answer after redirects, each to an address that is safe, and what it answers."""
         for _ in range(MAX_REDIRECTS + 1):
@@ -274,11 +272,11 @@ def _cut(request: Request, answer: Answer, start: int, length: int) -> ObjectRan
     return ObjectRange(body[start : start + length], start, total, ranged=False)
 
 
-def _put(part: ObjectRange, into: memoryview | None) -> ObjectRange:
+def _put(part: ObjectRange, into: Place | None) -> ObjectRange:
     """The same, with its bytes in ``into``."""
     if into is None:
         return part
-    into[: len(part.data)] = part.data
+    into.bytes[: len(part.data)] = part.data
     return replace(part, data=b"", placed=len(part.data))
 
 

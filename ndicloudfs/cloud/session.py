@@ -21,7 +21,7 @@ from ndicloudfs.cloud.config import CloudConfig
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, NotFound, TimedOut, UrlExpired
 from ndicloudfs.cloud.traffic import Traffic
 from ndicloudfs.cloud.transport import Answer, Request, Transport
-from ndicloudfs.cloud.values import as_object, as_text
+from ndicloudfs.cloud.values import Place, as_object, as_text
 
 MAX_RETRIES = 3
 FIRST_PAUSE = 0.25  # s
@@ -156,7 +156,7 @@ class Session:
         template: str,
         deadline: float | None,
         how_much: Callable[[int], int] | None = None,
-        into: memoryview | None = None,
+        into: Place | None = None,
     ) -> Answer:
         """One exchange of the transport, with its line in the log."""
         started = self._monotonic()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ndicloudfs.cloud.values import NotWanted
+
 WINDOW = 5.0  # s that a rate is taken over
 _OBJECT = "object"  # the template of requests to the object store
 
@@ -69,6 +71,8 @@ class Traffic:
                 self._calls += 1
         try:
             yield received
+        except NotWanted:
+            raise
         except BaseException:
             with self._lock:
                 self._failures += 1

@@ -9,6 +9,7 @@ odd row never fails a listing.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -264,6 +265,23 @@ class FileDetail:
         """Read the answer of ``GET .../files/{uid}/detail``; ``uid`` is the one asked for."""
         data = as_object(answer)
         return cls(uid, as_size(data.get("size")), as_text(data.get("downloadUrl")) or None)
+
+
+def always() -> bool:
+    """Of an answer that is wanted whatever happens."""
+    return True
+
+
+class NotWanted(Exception):
+    """Nobody wants an answer any more: what is left of it stays unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the bytes of an object go, and whether they are still wanted; asked by any thread."""
+
+    bytes: memoryview = field(repr=False)
+    wanted: Callable[[], bool] = always
 
 
 @dataclass(frozen=True, slots=True)

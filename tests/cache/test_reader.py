@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.fetching import AHEAD_LIMIT, MIB
 from ndicloudfs.cache.local import LocalCache
+from ndicloudfs.cache.objects import FIRST
 from ndicloudfs.cache.reader import ObjectReader
 from ndicloudfs.cloud.errors import CloudError
 from tests.cache.test_objects import OBJECTS, Clock, Lab, open_cache
@@ -69,7 +70,7 @@ def test_a_file_read_in_order_comes_in_long_ranges_and_each_byte_once(
 ) -> None:
     assert in_order(fresh, 0, len(SOURCE)) == SOURCE
     quiet(fresh)
-    assert lab.bytes_fetched() == len(SOURCE) - BLOCK  # the first came when it was opened
+    assert lab.bytes_fetched() == len(SOURCE) - FIRST  # which came when it was opened
     assert len(lab.requests()) <= len(SOURCE) // (BLOCKS * BLOCK) + 8
 
 
@@ -117,6 +118,23 @@ def test_a_reader_that_goes_away_takes_back_what_was_not_begun(
     in_order(fresh, 0, 2 * MIB)
     fresh.close()
     quiet(fresh)
+    other = empty.objects.open(lab.dataset, "source")
+    assert in_order(other, 0, len(SOURCE)) == SOURCE
+    other.close()
+
+
+def test_what_is_fetched_ahead_is_given_up_when_the_last_reader_goes_away(
+    lab: Lab, empty: LocalCache
+) -> None:
+    lab.sandbox.set(object_bandwidth=4e6)
+    reader = empty.objects.open(lab.dataset, "source")
+    assert reader.read(0, MIB) == SOURCE[:MIB]
+    assert reader.read(MIB, MIB) == SOURCE[MIB : 2 * MIB]
+    assert reader._fetcher.ahead > 8 * MIB
+    reader.close()
+    quiet(reader)
+    lab.sandbox.set(object_bandwidth=0)
+    assert empty.used() < 6 * MIB
     other = empty.objects.open(lab.dataset, "source")
     assert in_order(other, 0, len(SOURCE)) == SOURCE
     other.close()
