@@ -25,6 +25,7 @@ class ChangingOperations(Operations):
         del mode
         with self._failures(path):
             fi.fh = self._fs.create(path, fi.flags)
+        self._pages.changed(path)
         fi.keep_cache = False
         fi.direct_io = False
         return 0
@@ -72,12 +73,15 @@ class ChangingOperations(Operations):
         """Cut a file, or let it grow by zeros."""
         with self._failures(path or ""):
             self._fs.truncate(path or "", length, None if fi is None else fi.fh)
+        if path is not None:
+            self._pages.changed(path)
         return 0
 
     def unlink(self, path: str) -> int:
         """Remove a file."""
         with self._failures(path):
             self._fs.unlink(path)
+        self._pages.changed(path)
         self._told.forget(path)
         return 0
 
@@ -98,6 +102,7 @@ class ChangingOperations(Operations):
         """Move a file, in place of what is there."""
         with self._failures(old):
             self._fs.rename(old, new)
+        self._pages.changed(old, new)
         self._told.renamed(old, new)
         self._invalidation.drop(old)  # what the kernel knows of the file goes on under its new name
         return 0

@@ -97,20 +97,32 @@ class Operations:
     def attributes(self, path: str | None, fi: Any) -> Attributes:
         """Attributes of a node. ``path`` is None where it was removed."""
         with self._failures(path or ""):
-            attributes = None if fi is None else self._fs.attributes_of(fi.fh)
-            if attributes is None:
-                if path is None:
-                    raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-                try:
-                    attributes = self._fs.resolve(path).attributes()
-                except (FileNotFoundError, NotFound) as error:
-                    if self._told.forget(path):  # else the kernel is just looking for it
-                        raise _stale() from error
-                    raise
+            written = None if fi is None else self._fs.attributes_of(fi.fh)
+            attributes = written or self._attributes_at(path)
         if path is not None and attributes.kind is Kind.FILE:
             directory, _, name = path.rpartition("/")
             self._told.note(directory, {name: attributes.size})
+            # After the note: whoever opens it now sees that, or is seen here.
+            shown = written or self._shown(path, attributes)
+            if shown is not attributes:
+                self._told.note(directory, {name: shown.size})
+            return shown
         return attributes
+
+    def _attributes_at(self, path: str | None) -> Attributes:
+        if path is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        try:
+            return self._fs.resolve(path).attributes()
+        except (FileNotFoundError, NotFound) as error:
+            if self._told.forget(path):  # else the kernel is just looking for it
+                raise _stale() from error
+            raise
+
+    def _shown(self, path: str, attributes: Attributes) -> Attributes:
+        """The attributes to tell of a file that may be open: the kernel has one size of it."""
+        size = self._pages.size(path, attributes.size)
+        return attributes if size == attributes.size else attributes._replace(size=size)
 
     def opendir(self, path: str) -> int:
         """Open a directory for listing it."""
@@ -124,6 +136,8 @@ class Operations:
         The kernel is told the attributes of those that have them.
         """
         directory = self._directories.get(handle)
+        folder = directory.path.rstrip("/")
+        opened = self._pages.sizes(folder)
         told: dict[str, int] = {}
         try:
             with self._failures(directory.path):
@@ -131,11 +145,18 @@ class Operations:
                     directory.rewind()
                 yield from _DOTS[offset:]
                 for entry in directory.entries(max(offset - len(_DOTS), 0)):
-                    if entry.attributes is not None and entry.kind is Kind.FILE:
-                        told[entry.name] = entry.attributes.size
+                    attributes = entry.attributes
+                    if attributes is not None and entry.kind is Kind.FILE:
+                        if entry.name in opened:
+                            attributes = self._shown(f"{folder}/{entry.name}", attributes)
+                            entry = entry._replace(attributes=attributes)  # noqa: PLW2901
+                        told[entry.name] = attributes.size
                     yield entry
         finally:
-            self._told.note(directory.path.rstrip("/"), told)
+            self._told.note(folder, told)
+            for name, size in self._pages.sizes(folder).items():  # some were opened meanwhile
+                if told.get(name, size) != size:
+                    self._invalidation.changed(name)
 
     def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
         """All names of an open directory, for a binding that hands on no attributes."""
@@ -160,8 +181,8 @@ class Operations:
             except (FileNotFoundError, NotFound) as error:
                 self._told.forget(path)
                 raise _stale() from error
+        same = self._pages.opened(path, fi.fh, opened.identity, opened.size)
         told = self._told.size(path)
-        same = self._pages.opened(path, fi.fh, opened.identity)
         emptied = fi.flags & os.O_TRUNC  # the kernel knows
         if not emptied and opened.size is not None and told not in (None, opened.size):
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
@@ -191,7 +212,9 @@ class Operations:
 
     def release(self, path: str | None, fi: Any) -> int:
         """Close an open file."""
-        self._pages.closed(fi.fh)
+        hidden = self._pages.closed(fi.fh)
+        if hidden and path is not None:
+            self._invalidation.changed(path.rpartition("/")[2])
         gone = self._fs.release(fi.fh)
         if gone and path is not None:  # somebody may have looked at it until now
             self._invalidation.drop(path)

@@ -200,7 +200,7 @@ def test_an_object_store_that_is_away_leaves_the_rest_as_it_is(lab: Lab) -> None
 
 def test_an_object_store_that_hangs_is_given_up(lab: Lab, tmp_path: Path) -> None:
     with open_cache(
-        lab.sandbox, tmp_path / "other", lab.clock, read_timeout=0.1, budget=0.4
+        lab.sandbox, tmp_path / "other", lab.clock, read_timeout=0.3, budget=1.0
     ) as cache:
         assert cache.objects.size(lab.dataset, "small") == len(SMALL)
         lab.sandbox.fault(OBJECTS, "hang", count=-1)

@@ -88,6 +88,21 @@ def test_a_document_that_grows_and_shrinks_is_whole_at_every_read(lab: Lab) -> N
         until(new)
 
 
+def test_who_has_a_document_open_reads_it_to_its_end_while_it_becomes_shorter(lab: Lab) -> None:
+    lab.update(body("x" * 5000))
+    until(lambda: lab.json.stat().st_size > 5000)
+    by_cloud_id = lab.json.with_name(f"{lab.document}.json")
+    with lab.json.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        lab.update(body("y"))
+        until(lambda: by_cloud_id.stat().st_size < 5000)
+        assert lab.json.stat().st_size == size
+        assert [entry.stat().st_size for entry in os.scandir(lab.json.parent)] == [size]
+        assert len(json.loads(file.read())["base"]["name"]) == 5000
+    until(lambda: lab.json.stat().st_size < 5000, seconds=3)
+    assert json.loads(lab.json.read_text())["base"]["name"] == "y"
+
+
 def test_a_document_that_is_deleted_goes_away_and_the_rest_stays(lab: Lab) -> None:
     other = body()
     other["base"]["id"] = "41269430c7aed021_40dc5489899dc92a"
