@@ -39,8 +39,9 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 @contextmanager
 def dead_mounts() -> Iterator[None]:
-    """While nobody else on this machine has dead mounts: ``doctor`` clears all of them."""
-    with (Path(tempfile.gettempdir()) / "ndicloudfs-dead-mounts.lock").open("a") as lock:
+    """While no other test of this user has dead mounts: ``doctor`` clears all of them."""
+    name = f"ndicloudfs-dead-mounts-{os.geteuid()}.lock"
+    with (Path(tempfile.gettempdir()) / name).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
