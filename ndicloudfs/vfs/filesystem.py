@@ -298,7 +298,7 @@ class FileSystem:
 
     def _split(self, path: str) -> tuple[Directory, str]:
         parent_path, _, name = path.rstrip("/").rpartition("/")
-        parent = self.resolve(parent_path)
+        parent = self._nodes.directory(parent_path) or self.resolve(parent_path)
         if not isinstance(parent, Directory):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not is_readable(name):
