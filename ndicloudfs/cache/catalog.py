@@ -21,8 +21,6 @@ from ndicloudfs.cache.upstream import Upstream
 from ndicloudfs.cloud.errors import NotFound, NotSignedIn, PermissionDenied
 from ndicloudfs.cloud.values import DatasetRow, Json, Organization
 
-__all__ = ["Catalog", "Listing", "Upstream"]
-
 log = logging.getLogger(__name__)
 
 _ORGANIZATIONS = "organizations"

@@ -16,12 +16,12 @@ from cachetools import TTLCache
 
 from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
-from ndicloudfs.cache.catalog import Upstream
 from ndicloudfs.cache.flight import LOOK_EVERY, interrupted, settled
 from ndicloudfs.cache.index import Index
 from ndicloudfs.cache.leases import Leases
 from ndicloudfs.cache.memory import Memory, ObjectFile, Piece, Shelf, runs
 from ndicloudfs.cache.streams import Stream
+from ndicloudfs.cache.upstream import Upstream
 from ndicloudfs.cloud.errors import BadAnswer, CloudError, SizeChanged
 from ndicloudfs.cloud.values import NotWanted, Place, always
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from cachetools import LRUCache, TLRUCache, TTLCache
 
-from ndicloudfs.cache.catalog import Upstream
 from ndicloudfs.cache.index import Index
+from ndicloudfs.cache.upstream import Upstream
 from ndicloudfs.cloud.errors import BadAnswer, NotFound, ObjectMissing, Refused, UrlExpired
 from ndicloudfs.cloud.values import FileDetail, ObjectRange, Place
 

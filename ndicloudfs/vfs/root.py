@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from ndicloudfs.cache.catalog import Listing
+from ndicloudfs.cache.listings import Listing
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.scope import DatasetList, Everything, Scope
 from ndicloudfs.cloud.values import DatasetRow, Organization, is_cloud_id

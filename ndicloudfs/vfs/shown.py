@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from ndicloudfs.cache.catalog import Listing
+from ndicloudfs.cache.listings import Listing
 
 Item = TypeVar("Item")
 

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from ndicloudfs.writeback.context import parked_name
 from ndicloudfs.writeback.entries import Entry, Scope
+from ndicloudfs.writeback.export import export
 from ndicloudfs.writeback.ledger import Ledger
 from ndicloudfs.writeback.ownership import Ownership
-from ndicloudfs.writeback.parking import Parking
 from ndicloudfs.writeback.staging import Staging
 
 _JOURNAL = "journal.sqlite"
@@ -41,14 +40,8 @@ class LeftQueue:
 
     def export(self, entries: Iterable[Entry], folder: Path) -> Iterator[Path]:
         """Copy the bytes of entries into ``folder``; gives each path when it is there."""
-        staging, parking = Staging(self._folder / "staging"), Parking(folder)
-        for entry in entries:
-            body = self._ledger.body(entry.generation)
-            if body is not None:
-                yield parking.put(f"{parked_name(entry)}.json", body, entry.reason)
-            elif entry.staged:
-                name = f"{parked_name(entry)}.{entry.name}"
-                yield parking.put(name, staging.path(entry.uid), entry.reason)
+        staging = Staging(self._folder / "staging")
+        return export(entries, folder, self._ledger.body, staging.path)
 
     def close(self) -> None:
         """Let a mount have it."""

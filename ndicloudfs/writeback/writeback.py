@@ -18,6 +18,7 @@ from ndicloudfs.cloud.errors import CloudError
 from ndicloudfs.writeback.context import Arrivals, Context, parked_name
 from ndicloudfs.writeback.edits import over_theirs
 from ndicloudfs.writeback.entries import Entry, Kind, Place, Scope, State
+from ndicloudfs.writeback.export import export
 from ndicloudfs.writeback.ids import new_ndi_id
 from ndicloudfs.writeback.journal import Journal
 from ndicloudfs.writeback.ledger import LOCAL_PREFIX
@@ -357,17 +358,7 @@ class WriteBack:
 
     def export(self, entries: Iterable[Entry], folder: Path) -> list[Path]:
         """Copy the bytes of entries into ``folder``; gives the paths."""
-        parking = Parking(folder)
-        paths = []
-        for entry in entries:
-            data: bytes | Path | None = self._journal.body(entry.generation)
-            name = f"{parked_name(entry)}.json"
-            if data is None and entry.staged:
-                data = self._staging.path(entry.uid)
-                name = f"{parked_name(entry)}.{entry.name}"
-            if data is not None:
-                paths.append(parking.put(name, data, entry.reason))
-        return paths
+        return list(export(entries, folder, self._journal.body, self._staging.path))
 
     def retry(self, generations: Iterable[int]) -> int:
         """Send parked or failed entries once more; gives how many there were."""
