@@ -35,7 +35,7 @@ IN_ORDER = 2  # reads
 LARGE_READ = 4  # blocks
 # How far ahead to fetch, as a multiple of how far a reader has come. Who reads much at once from
 # the beginning rarely stops: with 2 the first 0.4 s of 0.9 were spent on growing (scripts/bench
-# sequential). In the middle it is a slice: with 6 as well, one of 5 MiB fetched 32 (matlab).
+# sequential). In the middle it is a slice: with as much, one of 5 MiB fetched 32 (matlab).
 GROWTH, GROWTH_EAGER = 2, 12
 NEIGHBOURHOOD = 8  # blocks
 # Of the last reads this many must have been in the neighbourhood: opening an HDF5 file then takes
