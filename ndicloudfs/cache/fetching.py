@@ -27,8 +27,8 @@ from ndicloudfs.cloud.values import NotWanted, Place, always
 
 MIB = 1 << 20
 # Bytes fetched ahead, for all readers together: 24 ranges of 4 MiB. On a network of 30 ms and
-# 80 MB/s per connection a file of 512 MiB came at 0.70 of eight curl with 64 MiB, at 0.83 with
-# these and at 0.89 with 128, which would cost as much memory (scripts/bench sequential).
+# 80 MB/s per connection a file of 512 MiB came at 0.77 of eight curl with 64 MiB and fewer
+# connections, and at 0.83 with these (scripts/bench sequential, by itself).
 AHEAD_LIMIT = 96 * MIB
 # s: who goes through a file in order and has not read for longer leaves the room to others.
 ACTIVE = 1.0
