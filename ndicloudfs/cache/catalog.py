@@ -193,6 +193,10 @@ class Catalog:
             self._know_class(dataset_id, class_name)
         return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
 
+    def known_with_ndi_id(self, dataset_id: str, class_name: str, ndi_id: str) -> list[DocumentRow]:
+        """The documents of a class with an ndi id, by cloud id, as far as is known; no call."""
+        return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
+
     def forget_documents(self, dataset_id: str, ids: list[str], tick: int) -> None:
         """Take documents out that the server did not have when it was asked after ``tick``."""
         self._up.changes.tell(dataset_id, self._index.remove_documents(dataset_id, ids, tick))

@@ -26,8 +26,9 @@ class ChangingOperations(Operations):
         with self._failures(path):
             fi.fh = self._fs.create(path, fi.flags)
         self._pages.changed(path)
+        self._pages.opened(path, fi.fh, "", None)
         fi.keep_cache = False
-        fi.direct_io = False
+        fi.direct_io = self._is_shadowed(path)
         return 0
 
     def write(self, path: str | None, data: bytes, offset: int, fi: Any) -> int:
@@ -81,7 +82,7 @@ class ChangingOperations(Operations):
         """Remove a file."""
         with self._failures(path):
             self._fs.unlink(path)
-        self._pages.changed(path)
+        self._pages.removed(path)
         self._told.forget(path)
         return 0
 
@@ -102,7 +103,7 @@ class ChangingOperations(Operations):
         """Move a file, in place of what is there."""
         with self._failures(old):
             self._fs.rename(old, new)
-        self._pages.changed(old, new)
+        self._pages.renamed(old, new)
         self._told.renamed(old, new)
         self._invalidation.drop(old)  # what the kernel knows of the file goes on under its new name
         return 0

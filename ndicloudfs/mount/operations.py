@@ -188,11 +188,16 @@ class Operations:
             # The kernel would cut the new bytes to the old size; now it looks the name up again.
             self.release(path, fi)
             raise _stale()
-        fi.keep_cache = same
+        fi.direct_io = opened.size is None or self._is_shadowed(path)
+        fi.keep_cache = same and not fi.direct_io
         if fi.flags & os.O_ACCMODE == os.O_RDONLY and hasattr(fi, "noflush"):
             fi.noflush = True  # a request less for each close
-        fi.direct_io = opened.size is None
         return 0
+
+    def _is_shadowed(self, path: str) -> bool:
+        """Whether the kernel's pages are of a file that was there before, and is still open."""
+        gone = self._fs.gone()
+        return bool(gone) and self._pages.belong_to(path, gone)
 
     def read(self, path: str | None, size: int, offset: int, fi: Any) -> bytes:
         """Read from an open file."""

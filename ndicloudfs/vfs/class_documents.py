@@ -26,6 +26,17 @@ class ClassDocuments:
             home.dataset_id, home.organization_id, self.class_name, ndi_id, document_id, name
         )
 
+    def key(self, place: Place) -> str:
+        """What a document is known by before the server has it and after: its ndi id.
+
+        Of several that have the same one, only the first is made here.
+        """
+        if not (place.ndi_id and place.document_id):
+            return place.ndi_id or place.document_id
+        server = self.on_server
+        first = None if server is None else server.first(place.ndi_id)
+        return place.ndi_id if first in (None, place.document_id) else place.document_id
+
     @property
     def on_server(self) -> DocumentClass | None:
         """The documents that the server has; None while it does not have the dataset."""

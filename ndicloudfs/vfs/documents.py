@@ -101,6 +101,11 @@ class DocumentClass:
         rows = self.cache.catalog.documents_with_ndi_id(self.dataset_id, self.class_name, stem)
         return next((row.id for name, row in self.named(rows) if name == stem), None)
 
+    def first(self, ndi_id: str) -> str | None:
+        """The cloud id of the first document with this ndi id, as far as is known; no call."""
+        rows = self.cache.catalog.known_with_ndi_id(self.dataset_id, self.class_name, ndi_id)
+        return rows[0].id if rows else None
+
     def _with_cloud_id(self, document_id: str) -> str | None:
         try:
             row = self.cache.catalog.known_document(

@@ -232,6 +232,18 @@ class FileSystem:
             return False
         return opened.session.commit()
 
+    def gone(self) -> set[int]:
+        """The handles of files that are gone since they were opened."""
+        if self._edits is None or not self._edits.sessions.any_gone():
+            return set()
+        with self._lock:
+            handles = list(self._handles.items())
+        return {
+            handle
+            for handle, opened in handles
+            if isinstance(opened, Handle) and opened.session and opened.session.unlinked
+        }
+
     def is_read(self, handle: int) -> bool:
         """Whether anybody may have read of an open file while it was written."""
         opened = self.opened(handle)
@@ -268,7 +280,7 @@ class FileSystem:
         folder, name = self._parent(path)
         target, new_name = self._parent(new_path)
         node = self.lookup(folder, name)
-        if (folder.ino, name) == (target.ino, new_name):
+        if (folder.key, name) == (target.key, new_name):
             return
         self._forget(target, new_name)
         try:

@@ -85,8 +85,8 @@ class ScratchArea:
 class ScratchFile(Editable):
     """A scratch file."""
 
-    def __init__(self, folder_ino: int, area: ScratchArea, name: str) -> None:
-        super().__init__(derive_ino(folder_ino, "scratch", name), folder_ino, name)
+    def __init__(self, folder_key: int, area: ScratchArea, name: str) -> None:
+        super().__init__(derive_ino(folder_key, "scratch", name), folder_key, name)
         self.area = area
 
     def attributes(self) -> Attributes:

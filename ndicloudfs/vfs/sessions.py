@@ -38,9 +38,10 @@ class NotTaken(OSError):
 class Editable(File):
     """A file that can be written."""
 
-    def __init__(self, ino: int, folder_ino: int, name: str) -> None:
+    def __init__(self, ino: int, folder_key: int, name: str) -> None:
+        """``folder_key``: the key of the folder that it is in."""
         super().__init__(ino)
-        self.folder_ino = folder_ino
+        self.folder_key = folder_key
         self.name = name
 
     @property
@@ -285,21 +286,26 @@ class Sessions:
         self._readers: dict[int, set[Handle]] = {}  # those that belong to no session
         self._by_key: dict[int, Session] = {}
         self._by_place: dict[tuple[int, str], Session] = {}
+        self._gone: set[Session] = set()  # of files that are gone, and still open
+
+    def any_gone(self) -> bool:
+        """Whether somebody has a file open that is gone."""
+        return bool(self._gone)
 
     def of(self, key: int) -> Session | None:
         """The session of the file with this key."""
         return self._by_key.get(key)
 
-    def at(self, folder_ino: int, name: str) -> Session | None:
-        """The session of the file that has this name in this folder."""
-        return self._by_place.get((folder_ino, name))
+    def at(self, folder_key: int, name: str) -> Session | None:
+        """The session of the file that has this name in the folder with this key."""
+        return self._by_place.get((folder_key, name))
 
-    def made_in(self, folder_ino: int) -> list[Session]:
+    def made_in(self, folder_key: int) -> list[Session]:
         """The sessions of files in a folder of which nothing is committed yet."""
         return [
             session
-            for (ino, _), session in list(self._by_place.items())
-            if ino == folder_ino and session.made
+            for (key, _), session in list(self._by_place.items())
+            if key == folder_key and session.made
         ]
 
     def read(self, node: Editable) -> Handle:
@@ -355,12 +361,11 @@ class Sessions:
             self._forget(session)
             self._readers.pop(node.session_key, None)
             for replaced in (
-                self._by_place.get((node.folder_ino, node.name)),
+                self._by_place.get((node.folder_key, node.name)),
                 self._by_key.get(node.session_key),
             ):
                 if replaced is not None:
-                    replaced.unlinked = True
-                    self._forget(replaced)
+                    self._unlink(replaced)
             self._enter(session, node)
 
     def unlinked(self, key: int, session: Session | None) -> None:
@@ -369,8 +374,7 @@ class Sessions:
             self._readers.pop(key, None)
             if session is None:
                 return
-            session.unlinked = True
-            self._forget(session)
+            self._unlink(session)
             unused = not session.handles
         if unused:
             session.close()
@@ -411,12 +415,19 @@ class Sessions:
             if session.handles or kept:
                 return
             self._forget(session)
+            self._gone.discard(session)
         session.close()
 
+    def _unlink(self, session: Session) -> None:
+        session.unlinked = True
+        self._forget(session)
+        if session.handles:
+            self._gone.add(session)
+
     def _enter(self, session: Session, node: Editable) -> None:
-        session.key = (node.session_key, (node.folder_ino, node.name))
+        session.key = (node.session_key, (node.folder_key, node.name))
         self._by_key[node.session_key] = session
-        self._by_place[node.folder_ino, node.name] = session
+        self._by_place[node.folder_key, node.name] = session
 
     def _forget(self, session: Session) -> None:
         key, place = session.key

@@ -70,10 +70,15 @@ class WritableFolder(Directory):
 
     checks_content = False  # whether a file of it has to be valid to be kept
 
-    def __init__(self, ino: int, mtime_ns: int, edits: Edits, area: ScratchArea) -> None:
+    def __init__(self, ino: int, mtime_ns: int, edits: Edits, area: ScratchArea, key: int) -> None:
+        """``key``: what it is known by before the server has it and after.
+
+        Its inode number changes then; who has a file of it open does not notice.
+        """
         super().__init__(ino, mtime_ns)
         self.edits = edits
         self.area = area
+        self.key = key
 
     def attributes(self) -> Attributes:
         return Attributes(self.ino, Kind.DIRECTORY, 0, self.mtime_ns, writable=True)
@@ -88,10 +93,10 @@ class WritableFolder(Directory):
 
     def entries(self) -> Iterator[Entry]:
         local = {
-            name: Entry(name, ScratchFile(self.ino, self.area, name).ino, Kind.FILE)
+            name: Entry(name, ScratchFile(self.key, self.area, name).ino, Kind.FILE)
             for name in self.area.names()
         }
-        for session in self.edits.sessions.made_in(self.ino):
+        for session in self.edits.sessions.made_in(self.key):
             local[session.node.name] = Entry(session.node.name, session.node.ino, Kind.FILE)
         for entry in self.listed():
             if local:
@@ -100,7 +105,7 @@ class WritableFolder(Directory):
         yield from local.values()
 
     def child(self, name: str) -> Node | None:
-        session = self.edits.sessions.at(self.ino, name)
+        session = self.edits.sessions.at(self.key, name)
         if session is not None:
             return session.node
         node = self.named(name)
@@ -110,13 +115,13 @@ class WritableFolder(Directory):
 
     def unfinished(self, name: str) -> Editable:
         """What a file of the scratch area is."""
-        return ScratchFile(self.ino, self.area, name)
+        return ScratchFile(self.key, self.area, name)
 
     def make(self, name: str) -> Editable:
         """A file that does not exist yet. Raises EPERM where there can be none."""
         if not is_scratch(name):
             raise refusal(errno.EPERM, name)
-        return ScratchFile(self.ino, self.area, name)
+        return ScratchFile(self.key, self.area, name)
 
     def make_folder(self, name: str) -> None:
         """Make a folder. Raises EPERM where there can be none."""
@@ -176,7 +181,7 @@ def remove(folder: WritableFolder, name: str, node: Node) -> None:
     if not isinstance(node, Editable):
         raise refusal(errno.EROFS, name)
     sessions = folder.edits.sessions
-    session = sessions.at(folder.ino, name) or sessions.of(node.session_key)
+    session = sessions.at(folder.key, name) or sessions.of(node.session_key)
     if session is None or not session.made:  # else nothing of it was kept yet
         folder.remove(node)
     folder.area.remove(name)  # an empty file that waits for its content
@@ -189,17 +194,17 @@ def rename(
     """Move a file. Raises EPERM, EXDEV, EISDIR, EROFS and what keeping it raises."""
     replaced = target.child(new_name)
     if isinstance(node, Directory):
-        raise refusal(errno.EPERM if folder.ino == target.ino else errno.EXDEV, name)
+        raise refusal(errno.EPERM if folder.key == target.key else errno.EXDEV, name)
     if isinstance(replaced, Directory):
         raise refusal(errno.EISDIR, new_name)
     if not isinstance(node, Editable) or not isinstance(replaced, Editable | None):
         raise refusal(errno.EROFS, name)
     sessions = folder.edits.sessions
-    session = sessions.at(folder.ino, name) or sessions.of(node.session_key)
+    session = sessions.at(folder.key, name) or sessions.of(node.session_key)
     new = session is not None and session.made  # nothing of it was kept yet
     if isinstance(node, ScratchFile) or new:
         _put(folder, name, node, session, target, new_name, replaced)
-    elif folder.ino != target.ino:
+    elif folder.key != target.key:
         raise refusal(errno.EXDEV, name)
     else:
         folder.move(node, session, new_name, replaced)

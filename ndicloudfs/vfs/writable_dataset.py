@@ -54,7 +54,9 @@ class WritableDataset(WritableFolder):
     checks_content = True
 
     def __init__(self, ino: int, edits: Edits, home: Home, row: DatasetRow, mtime_ns: int) -> None:
-        super().__init__(ino, mtime_ns, edits, edits.scratch.below(home.dataset_id))
+        known_as = edits.writeback.first_id(home.dataset_id)
+        area, key = edits.scratch.below(known_as), derive_ino(0, "dataset", known_as)
+        super().__init__(ino, mtime_ns, edits, area, key)
         self._home = home
         self._row = row
         self._metadata = WritableMetadata(self, home, row)
@@ -112,7 +114,7 @@ class WritableMetadata(Editable):
     """``dataset.json``."""
 
     def __init__(self, folder: WritableDataset, home: Home, row: DatasetRow) -> None:
-        super().__init__(derive_ino(folder.ino, METADATA_NAME), folder.ino, METADATA_NAME)
+        super().__init__(derive_ino(folder.ino, METADATA_NAME), folder.key, METADATA_NAME)
         self._folder = folder
         self._home = home
         self._row = row
@@ -210,8 +212,8 @@ class _WritableClassFolders(WritableFolder):
     """A folder per class: what ``documents/`` and ``files/`` have in common."""
 
     def __init__(self, dataset: WritableDataset, home: Home, name: str) -> None:
-        ino = derive_ino(dataset.ino, name)
-        super().__init__(ino, dataset.mtime_ns, dataset.edits, dataset.area.below(name))
+        ino, key = derive_ino(dataset.ino, name), derive_ino(dataset.key, name)
+        super().__init__(ino, dataset.mtime_ns, dataset.edits, dataset.area.below(name), key)
         self.home = home
         self._dataset_ino = dataset.ino
         self._inner: ClassFolders | None = None
@@ -285,7 +287,9 @@ class WritableDocuments(_WritableClassFolders):
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:
         del name
         ino = derive_ino(self.ino, documents.class_name)
-        return WritableClass(ino, self.mtime_ns, self.area.below(documents.class_name), documents)
+        key = derive_ino(self.key, documents.class_name)
+        area = self.area.below(documents.class_name)
+        return WritableClass(ino, self.mtime_ns, area, key, documents)
 
 
 class WritableFileFolders(_WritableClassFolders):
@@ -309,4 +313,4 @@ class WritableFileFolders(_WritableClassFolders):
     def folder_of(self, name: str, documents: ClassDocuments) -> Directory:
         del name
         area = self.area.below(documents.class_name)
-        return WritableFileClass(self.ino, self.mtime_ns, area, documents)
+        return WritableFileClass(self, area, documents)

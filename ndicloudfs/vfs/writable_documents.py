@@ -50,8 +50,10 @@ class WritableClass(WritableFolder):
 
     checks_content = True
 
-    def __init__(self, ino: int, mtime_ns: int, area: ScratchArea, documents: ClassDocuments):
-        super().__init__(ino, mtime_ns, documents.edits, area)
+    def __init__(
+        self, ino: int, mtime_ns: int, area: ScratchArea, key: int, documents: ClassDocuments
+    ) -> None:
+        super().__init__(ino, mtime_ns, documents.edits, area, key)
         self.documents = documents
 
     def scope(self) -> Scope:
@@ -98,7 +100,8 @@ class WritableClass(WritableFolder):
             if entry.kind is Work.DOCUMENT:
                 name = (entry.name or entry.ndi_id) + names.JSON_SUFFIX
                 ino = self._ino(entry)
-                yield Entry(name, ino, Kind.FILE, _attributes(ino, entry))
+                known = None if open_for_writing(ino) else _attributes(ino, entry)
+                yield Entry(name, ino, Kind.FILE, known)
 
     def named(self, name: str) -> Node | None:
         if not name.endswith(names.JSON_SUFFIX):
@@ -113,7 +116,7 @@ class WritableClass(WritableFolder):
 
     def make(self, name: str) -> Editable:
         if not is_document(name):
-            return ScratchFile(self.ino, self.area, name)
+            return ScratchFile(self.key, self.area, name)
         place = self.documents.place("", name=name.removesuffix(names.JSON_SUFFIX))
         return WritableDocument(self, name, place, self._ino(place))
 
@@ -135,7 +138,7 @@ class WritableClass(WritableFolder):
             raise refusal(errno.EPERM, name)
         sessions = self.edits.sessions
         if not is_document(name):
-            aside = ScratchFile(self.ino, self.area, name)
+            aside = ScratchFile(self.key, self.area, name)
             content = LocalContent(self.area.make(name))
             content.truncate(0)
             opened = node.open()
@@ -176,7 +179,7 @@ class WritableDocument(Editable):
     """``documents/<class>/<name>.json``: a document, or what is to be one."""
 
     def __init__(self, folder: WritableClass, name: str, place: Place, ino: int) -> None:
-        super().__init__(ino, folder.ino, name)
+        super().__init__(ino, folder.key, name)
         self.place = place
         self._folder = folder
         self._documents = folder.documents
@@ -186,7 +189,10 @@ class WritableDocument(Editable):
         self._closed: tuple[int, Attributes] | None = None
 
     def current(self) -> bool:
-        return self._edits.changes.get(self.place.dataset_id) is self._changes
+        if self._edits.changes.get(self.place.dataset_id) is not self._changes:
+            return False
+        # One that was to be made, and was refused, is none.
+        return self._exists() or self._edits.sessions.at(self.folder_key, self.name) is not None
 
     def scope(self) -> Scope:
         return DatasetScope(

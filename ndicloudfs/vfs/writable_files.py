@@ -188,12 +188,13 @@ class WritableFileClass(WritableFolder):
     """
 
     def __init__(
-        self, parent: int, mtime_ns: int, area: ScratchArea, documents: ClassDocuments
+        self, parent: WritableFolder, area: ScratchArea, documents: ClassDocuments
     ) -> None:
-        """``parent``: inode number of ``files/``."""
-        ino = derive_ino(parent, documents.class_name)
-        super().__init__(ino, mtime_ns, documents.edits, area)
-        self._parent = parent
+        """``parent``: ``files/``."""
+        ino = derive_ino(parent.ino, documents.class_name)
+        key = derive_ino(parent.key, documents.class_name)
+        super().__init__(ino, parent.mtime_ns, documents.edits, area, key)
+        self._parent = parent.ino
         self._documents = documents
 
     @property
@@ -254,16 +255,19 @@ class WritableFileClass(WritableFolder):
         if place is None:
             return None
         ino = derive_ino(self.ino, place.document_id or place.ndi_id)
-        area = self.area.below(place.ndi_id or place.document_id)
+        known_as = self._documents.key(place)
+        area, key = self.area.below(known_as), derive_ino(self.key, known_as)
         files = DocumentFiles(self._documents, place)
-        return WritableFiles(ino, self.mtime_ns, area, files)
+        return WritableFiles(ino, self.mtime_ns, area, key, files)
 
 
 class WritableFiles(WritableFolder):
     """``files/<class>/<ndi id>/``: the files of one document."""
 
-    def __init__(self, ino: int, default_ns: int, area: ScratchArea, files: DocumentFiles) -> None:
-        super().__init__(ino, default_ns, files.documents.edits, area)
+    def __init__(
+        self, ino: int, default_ns: int, area: ScratchArea, key: int, files: DocumentFiles
+    ) -> None:
+        super().__init__(ino, default_ns, files.documents.edits, area, key)
         self.files = files
         self._changes = self.edits.changes.get(files.place.dataset_id)
 
@@ -356,7 +360,7 @@ class WritableFile(Editable):
 
     def __init__(self, folder: WritableFiles, name: str, ino: int, item: Linked | None) -> None:
         """``item``: the file as it was found, None where it is to be made."""
-        super().__init__(ino, folder.ino, name)
+        super().__init__(ino, folder.key, name)
         self._folder = folder
         self._edits = folder.edits
         self._found = item
@@ -369,7 +373,7 @@ class WritableFile(Editable):
     @property
     def session_key(self) -> int:
         # Not its inode number: its position changes where files before it come or go.
-        return derive_ino(self._folder.ino, "open", self.name)
+        return derive_ino(self.folder_key, "open", self.name)
 
     def item(self) -> Linked | None:
         """The file as it is now, None where it is gone or not there yet."""

@@ -62,6 +62,11 @@ class Ledger:
         """The id of a dataset on the server, for one that was made here and had another."""
         return self._made_datasets.get(dataset_id, dataset_id)
 
+    def first_id(self, dataset_id: str) -> str:
+        """The id that a dataset had here at first, for its id on the server."""
+        made = list(self._made_datasets.items())
+        return next((local for local, known in made if known == dataset_id), dataset_id)
+
     def pending_in(self, dataset_id: str) -> bool:
         """Whether there is anything about a dataset; asks nobody."""
         return dataset_id in self._datasets or self.dataset(dataset_id) in self._datasets

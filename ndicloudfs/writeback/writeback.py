@@ -263,6 +263,10 @@ class WriteBack:
         """The id that the server knows a dataset by, for one that was made here."""
         return self._journal.dataset(dataset_id)
 
+    def first_id(self, dataset_id: str) -> str:
+        """The id that a dataset had before the server gave it one, where it was made here."""
+        return self._journal.first_id(dataset_id)
+
     def datasets(self, organization_id: str) -> list[Entry]:
         """The datasets of an organization that were made here and are not on the server yet."""
         return [

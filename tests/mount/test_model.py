@@ -122,6 +122,7 @@ class Opened:
     """A file that a program has open."""
 
     handle: int
+    stem: str
     document: Document
     content: Content
 
@@ -384,6 +385,7 @@ class Machine(RuleBasedStateMachine):
             paths = self.file(stem, old), self.file(stem, new)
             self.fails(errno.ENOENT, lambda: self.tree.rename(*paths))
         elif old != new:
+            self.close_under_other_names(stem, document, old, new)
             self.tree.rename(self.file(stem, old), self.file(stem, new))
             document.files[new] = document.files.pop(old)
 
@@ -400,6 +402,7 @@ class Machine(RuleBasedStateMachine):
                 self.write(self.file(stem, name), text)
                 document.files[name] = Content(bytearray(text), text)
         old, new = reversed(pair) if turned else pair
+        self.close_under_other_names(stem, document, old, new)
         self.tree.rename(self.file(stem, old), self.file(stem, new))
         document.files[new] = document.files.pop(old)
 
@@ -410,17 +413,20 @@ class Machine(RuleBasedStateMachine):
             return
         scratch = self.file(stem, f".{name}.tmp")
         self.write(scratch, written)
+        self.close_under_other_names(stem, document, name)
         self.tree.rename(scratch, self.file(stem, name))
         document.files[name] = Content(bytearray(written), written)
 
     @step(stem=names, name=files)
     def remove_file(self, stem: str, name: str) -> None:
         stem, document = self.existing(stem)
-        if document is None or document.files.pop(name, None) is None:
+        if document is None or name not in document.files:
             path = self.file(stem, name)
             self.fails(errno.ENOENT, lambda: self.tree.unlink(path))
         else:
+            self.close_under_other_names(stem, document, name)
             self.tree.unlink(self.file(stem, name))
+            del document.files[name]
 
     @step(number=handles, stem=names, name=files, empty=st.booleans())
     def open_file(self, number: int, stem: str, name: str, empty: bool) -> None:
@@ -432,7 +438,7 @@ class Machine(RuleBasedStateMachine):
         content = document.files.setdefault(name, Content(bytearray()))
         if empty:
             content.cut(0)
-        self.opened[number] = Opened(handle, document, content)
+        self.opened[number] = Opened(handle, stem, document, content)
 
     @step(number=handles, written=data, offset=st.sampled_from(OFFSETS))
     def write_by_handle(self, number: int, written: bytes, offset: int) -> None:
@@ -457,10 +463,8 @@ class Machine(RuleBasedStateMachine):
 
     @step(number=handles)
     def close_file(self, number: int) -> None:
-        opened = self.opened.pop(number, None)
-        if opened is not None:
-            self.tree.close(opened.handle)
-            opened.content.keep()
+        if number in self.opened:
+            self.close_file_of(number)
 
     # The server, and the way to it
 
@@ -598,11 +602,24 @@ class Machine(RuleBasedStateMachine):
     def close_files_of(self, document: Document | None = None) -> None:
         for number, opened in list(self.opened.items()):
             if document in (None, opened.document):
-                del self.opened[number]
-                self.tree.close(opened.handle)
-                opened.content.keep()
+                self.close_file_of(number)
 
     close_everything = close_files_of
+
+    def close_under_other_names(self, stem: str, document: Document, *files: str) -> None:
+        """Through the kernel, what takes the place of an open file under another name of it counts.
+
+        The kernel has one size of both (docs/semantics.md).
+        """
+        changed = [document.files.get(name) for name in files]
+        for number, opened in list(self.opened.items()):
+            if self.world.patience and opened.stem != stem and opened.content in changed:
+                self.close_file_of(number)
+
+    def close_file_of(self, number: int) -> None:
+        opened = self.opened.pop(number)
+        self.tree.close(opened.handle)
+        opened.content.keep()
 
     # Comparing
 

@@ -449,6 +449,26 @@ def test_an_open_file_that_is_removed_goes_on_by_its_handle(lab: Written) -> Non
     assert lab.files_on_server() == {"a.bin": lab.content}
 
 
+def test_what_replaces_an_open_file_under_another_name_of_it_is_read_as_it_is(lab: Written) -> None:
+    (lab.documents / "two.json").write_text(json.dumps(body("41269430c7aed0ff_40dc5489899dc92a")))
+    one, other = (lab.files.parent / name for name in ("two", "41269430c7aed0ff_40dc5489899dc92a"))
+    new = b"what is here now"
+    with (one / "b.bin").open("w+b", buffering=0) as file:
+        file.write(b"old")
+        (other / ".b.tmp").write_bytes(new)
+        (other / ".b.tmp").rename(other / "b.bin")
+        for again in (b"old", b"OLD"):
+            assert (one / "b.bin").read_bytes() == new
+            assert (other / "b.bin").read_bytes() == new
+            file.seek(0)
+            assert file.read() == b"old"
+            file.seek(0)
+            file.write(again)  # which the kernel keeps as bytes of the path
+    assert (one / "b.bin").read_bytes() == new
+    lab.settle()
+    assert (one / "b.bin").read_bytes() == new
+
+
 def test_exclusive_creation_and_removal(lab: Written) -> None:
     path = lab.files / "a.bin"
     with failing(errno.EEXIST):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ndicloudfs.writeback import Entry, Limits, Place, WriteBack
-from tests.sandbox.raw import Api, login
+from tests.sandbox.raw import Api, login, ok
 from tests.support.mounting import account_of
 from tests.support.sandbox import Sandbox
 from tests.support.system import until
@@ -319,3 +319,52 @@ def test_a_file_is_there_at_the_moment_when_it_arrives(
 
     monkeypatch.setattr(WriteBack, "files", arrived_meanwhile)
     assert lab.tree.names(f"{lab.files}/{NDI_ID}") == ["a.bin"]
+
+
+def test_a_file_that_is_written_while_its_document_arrives_stays_the_same(lab: Lab) -> None:
+    lab.write(f"{lab.documents}/one.json", json.dumps(body()).encode())
+    folder, same_folder = f"{lab.files}/one", f"{lab.files}/{NDI_ID}"
+    handle = lab.tree.open(f"{folder}/a.bin", os.O_RDWR | os.O_CREAT)
+    lab.tree.write(handle, b"begun", 0)
+    scratch = lab.tree.open(f"{folder}/.b.tmp", os.O_RDWR | os.O_CREAT)
+    lab.settle()
+    assert len(everything(lab.sandbox, lab.dataset)) == 1
+    assert lab.tree.names(same_folder) == [".b.tmp", "a.bin"]
+    assert lab.tree.size(lab.file) == len(b"begun")
+    assert lab.read(lab.file) == b"begun"
+    other = lab.tree.open(lab.file, os.O_WRONLY)
+    lab.tree.write(other, b" by two", 5)
+    assert lab.tree.read(handle, 0, 100) == b"begun by two"
+    lab.tree.close(other)
+    lab.tree.close(handle)
+    lab.tree.rename(f"{same_folder}/.b.tmp", f"{same_folder}/b.bin")
+    lab.tree.write(scratch, b"late", 0)
+    lab.tree.close(scratch)
+    lab.settle()
+    assert lab.on_server() == {"a.bin": b"begun by two", "b.bin": b"late"}
+
+
+def test_a_file_that_is_written_while_its_dataset_arrives_stays_the_same(lab: Lab) -> None:
+    organization = lab.sandbox.organization_id
+    dataset = f"{organization}/fresh"
+    lab.tree.mkdir(dataset)
+    lab.tree.mkdir(f"{dataset}/documents/{CLASS}")
+    lab.write(f"{dataset}/documents/{CLASS}/{NDI_ID}.json", json.dumps(body()).encode())
+    handle = lab.tree.open(f"{dataset}/files/{CLASS}/{NDI_ID}/a.bin", os.O_RDWR | os.O_CREAT)
+    lab.tree.write(handle, b"begun", 0)
+    lab.settle()
+    listed = ok(lab.api.get(f"/organizations/{organization}/datasets"))["datasets"]
+    (known,) = (row["id"] for row in listed if row["name"] == "fresh")
+    folder = f"{known}/files/{CLASS}/{NDI_ID}"
+    assert lab.tree.names(folder) == ["a.bin"]
+    assert lab.read(f"{folder}/a.bin") == b"begun"
+    lab.tree.close(handle)
+    lab.settle()
+    assert lab.read(f"{folder}/a.bin") == b"begun"
+
+
+def test_a_name_under_which_a_document_was_refused_is_free_for_another(lab: Lab) -> None:
+    with pytest.raises(OSError, match=NDI_ID):
+        lab.write(lab.json, b"{broken")
+    lab.write(f"{lab.documents}/other.json", json.dumps(body(text="other")).encode())
+    assert json.loads(lab.read(lab.json))["base"]["name"] == "other"
