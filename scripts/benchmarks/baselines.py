@@ -26,6 +26,7 @@ def parallel_curl(world: World, dataset: str, size: int) -> float:
         (entry,) = (f for f in cloud.datasets.detail(dataset_id).files if f.size == size)
         url = cloud.files.detail(dataset_id, entry.uid).url
     assert url is not None
+    world.cool(size)
     step = -(-size // STREAMS)
     start = time.perf_counter()
     processes = [
@@ -111,12 +112,6 @@ def rclone(world: World, served: Path, *options: str) -> Iterator[Path]:
         with _mounted(target, *command, "--cache-dir", str(cache), "--config", "", *options):
             yield target
         shutil.rmtree(cache, ignore_errors=True)
-
-
-def cloud_objects(world: World, size: int) -> list[Path]:
-    """The sandbox's own files of the objects of ``size`` bytes."""
-    found = (world.folder / "cloud" / "objects").rglob("*")
-    return [path for path in found if path.is_file() and path.stat().st_size == size]
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def sequentially(world: World) -> Iterator[Figure]:
     yield Figure("8 parallel curl ranges", size / curl / 1e6, "MB/s")
     with world.mount() as root:
         path = large_file(root / SEQUENTIAL)
-        drop_page_cache()
+        world.cool(size)
         world.clear_log()
         cold = dd(path)
         fetched = sum(entry["response_bytes"] for entry in world.log("object"))
@@ -72,7 +72,7 @@ def _asked_for(root: Path) -> int:
 
 
 def _rclone(world: World, cold: float) -> Iterator[Figure]:
-    source = baselines.cloud_objects(world, world.sizes.sequential)[0]
+    source = world.objects(world.sizes.sequential)[0]
     for name, options in (("", ()), (", full cache", ("--vfs-cache-mode", "full"))):
         with baselines.rclone(world, source.parent, *options) as root:
             seconds = dd(root / source.name)
@@ -117,7 +117,7 @@ def randomly(world: World) -> Iterator[Figure]:
     size = world.sizes.random
     with world.mount() as root:
         path = large_file(root / RANDOM)
-        drop_page_cache()
+        world.cool(size)
         with traffic(world) as cold:
             _read_at_random(path, size)
         drop_page_cache()
@@ -128,7 +128,7 @@ def randomly(world: World) -> Iterator[Figure]:
     asked = _READS * _LENGTH
     yield Figure("  bytes fetched per byte", cold.fetched / asked, "x", at_most=4)
     if baselines.has_rclone():
-        source = baselines.cloud_objects(world, size)[0]
+        source = world.objects(size)[0]
         with baselines.rclone(world, source.parent) as root:
             start = time.perf_counter()
             _read_at_random(root / source.name, size)
@@ -144,7 +144,7 @@ def first_bytes(world: World) -> Iterator[Figure]:
     with world.mount() as root:
         path = large_file(root / RANDOM)
         for state in ("cold", "warm"):
-            drop_page_cache()
+            world.cool(world.sizes.random)
             with traffic(world) as found, path.open("rb", buffering=0) as file:
                 file.read(4 * KIB)
             calls = len(world.log("api"))

@@ -64,7 +64,7 @@ def hdf5(world: World) -> Iterator[Figure]:
 
 
 def _walk_by_rclone(world: World, size: int) -> float:
-    source = baselines.cloud_objects(world, size)[0]
+    source = world.objects(size)[0]
     with baselines.rclone(world, source.parent) as root:
         start = time.perf_counter()
         science.walk_hdf5(str(root / source.name))
