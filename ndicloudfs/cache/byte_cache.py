@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,6 @@ class ByteCache:
         self._folder = folder
         self._limit = limit
         self._lock = threading.Lock()
-        self._changing = threading.RLock()
         self._used: dict[str, float] = {}
         self._use_due = time.monotonic() + _USE_EVERY
         self.evictions = 0  # how often room had to be made
@@ -139,14 +138,13 @@ class ByteCache:
         size = sum(on_disk(len(data)) for _, data in packed)
         if size > self._limit:
             return
-        with self._change():
+        with self._cache.transact():
             self._make_room(size)
         # Large values are files, and a transaction that fails would leave its files behind.
-        large = [item for item in packed if len(item[1]) >= _FILE_FROM]
-        with self._changing:
-            for key, data in large:
+        for key, data in packed:
+            if len(data) >= _FILE_FROM:
                 self._cache.set(key, data)
-        with self._change():
+        with self._cache.transact():
             for key, data in packed:
                 if len(data) < _FILE_FROM:
                     self._cache.set(key, data)
@@ -162,12 +160,31 @@ class ByteCache:
 
         Answers its ``file_name``; None where there is no room.
         """
+        with self._cache.transact():
+            name = self._add_to_file(key, size) or self._new_file(key, size)
+            # It may have been the last to be evicted.
+            return self.file_name(key) if self._make_room(0) else name
+
+    def _add_to_file(self, key: str, size: int) -> str | None:
         add = "UPDATE Cache SET size = size + ?, access_time = ? WHERE key = ? AND tag = ?"
-        with self._change():
-            if not self._cache._sql(add, (size, time.time(), key, FILE)).rowcount:
-                self._cache.add(key, _NewFile(size), tag=FILE)
-            self._make_room(0)
-            return self.file_name(key)  # it may have been the last to be evicted
+        there = self._cache._sql(add, (size, time.time(), key, FILE)).rowcount
+        return self.file_name(key) if there else None
+
+    def _new_file(self, key: str, size: int) -> str:
+        # diskcache's own way to add a value takes five statements more; a cold read of a large file
+        # spent a third of its turns of the interpreter on statements (scripts/bench sequential).
+        size, mode, name, value = self._cache.disk.store(_NewFile(size), False)
+        now = time.time()
+        insert = (
+            "INSERT INTO Cache (key, raw, store_time, access_time, access_count, tag, size, mode,"
+            " filename, value) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
+        )
+        try:
+            self._cache._sql(insert, (key, True, now, now, FILE, size, mode, name, value))
+        except BaseException:
+            self._cache.disk.remove(name)
+            raise
+        return str(name)
 
     def delete(self, key: str) -> bool:
         """Forget what is under ``key``; whether there was anything."""
@@ -205,25 +222,18 @@ class ByteCache:
         with self._lock:
             used, self._used = self._used, {}
         update = "UPDATE Cache SET access_time = ? WHERE key = ? AND access_time < ?"
-        with suppress(*FAILURES), self._change():
+        with suppress(*FAILURES), self._cache.transact():
             for key, when in used.items():
                 self._cache._sql(update, (when, key, when))
 
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """A transaction.
+    def _make_room(self, size: int) -> bool:
+        """Within a transaction: evict until ``size`` more bytes are within the limit.
 
-        One thread at a time: SQLite lets who comes second sleep for up to 25 ms and try again,
-        and those who fetch ahead spent an eighth of their time so (scripts/bench sequential).
+        Answers whether anything had to be.
         """
-        with self._changing, self._cache.transact():
-            yield
-
-    def _make_room(self, size: int) -> None:
-        """Within a transaction: evict until ``size`` more bytes are within the limit."""
         excess = self._cache.volume() + size - self._limit
         if excess <= 0:
-            return
+            return False
         self.write_use_down()
         # Small values lie in the database, whose pages are free again when they are gone.
         oldest = (
@@ -239,6 +249,7 @@ class ByteCache:
                     excess -= freed
                     if excess <= 0:
                         break
+        return True
 
     # Verifying
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from ndicloudfs.cache.blockfile import BLOCK
 from ndicloudfs.cache.fetching import Dropped, Fetcher
-from ndicloudfs.cache.memory import Memory, Piece, Shelf, parts
+from ndicloudfs.cache.memory import Memory, Piece, Shelf, copy, parts
 from ndicloudfs.cache.streams import Stream, Streams
 from ndicloudfs.cloud.errors import CloudError, SizeChanged
 
@@ -54,7 +54,7 @@ class ObjectReader:
         done = 0
         with self._at_hand(offset, end) as pieces:
             for part in parts(pieces, offset, end):
-                into[done : done + len(part)] = part
+                copy(into[done:], part)
                 done += len(part)
         return done
 

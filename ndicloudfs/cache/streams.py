@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 from ndicloudfs.cache.blockfile import BLOCKS
 
-# Blocks. Who reads much at once from the beginning most likely reads all of it: with 32 MiB the
-# first 32 of 512 are there after 0.31 s, with 16 after 0.36 (scripts/bench sequential); who does
-# not, and closes, gives up most of them.
-FIRST_WINDOW, FIRST_WINDOW_EAGER = 8, 256
+# Blocks. Who reads much at once from the beginning most likely reads all of it: 512 MiB came at
+# 0.80 of eight curl with 64 MiB at first, at 0.74 with 32 and at 0.78 with 96 (in turns, 15 times
+# each); who does not, and closes, gives up most of them.
+FIRST_WINDOW, FIRST_WINDOW_EAGER = 8, 512
 FIRST_RUN = 4  # blocks of the first range ahead; each further one is twice as long, up to a file
 STREAMS = 4
 # The kernel sends several large requests at a time, and they come in any order: what begins so many
