@@ -1,6 +1,6 @@
 """Blocks of objects on the local disk: which file they are in, and the files that are open.
 
-An object is kept in parts of 32 blocks, each an entry of the store with a file of its own. A part
+An object is kept in parts of 64 blocks, each an entry of the store with a file of its own. A part
 that is read again and again costs neither a look at the index nor an ``open``.
 """
 

@@ -1,4 +1,4 @@
-"""Blocks of objects in memory: at hand, or on their way, in pieces of up to 4 MiB.
+"""Blocks of objects in memory: at hand, or on their way, in pieces of up to 8 MiB.
 
 Everybody who reads an object shares its shelf, on which each block is in one piece at most; whoever
 wants a block that is coming waits for its piece. A piece in use is pinned. All pieces together stay

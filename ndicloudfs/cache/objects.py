@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Bytes of all blocks at hand and on their way: what is fetched ahead at the most, and 32 MiB that
 # readers are at (scripts/bench memory).
-MEMORY = 128 * MIB
+MEMORY = 160 * MIB
 # The sizes of a whole dataset come in one call of megabytes: worth it from the third file on.
 SIZES_BEFORE_DETAIL = 3
 # What comes when a file is opened, as much as the kernel asks for first: 512 KiB take 6 ms at the

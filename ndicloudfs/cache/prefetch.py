@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 BATCHES_IN_PARALLEL = 4  # section 8.4: 3 to 6 calls at a time are in use
-PARTS_IN_PARALLEL = 12  # of 4 MiB: what a network of 30 ms and 80 MB/s per connection needs
+PARTS_IN_PARALLEL = 8  # of 8 MiB: what a network of 30 ms and 80 MB/s per connection needs
 FILES_IN_PARALLEL = 8  # of which the size is made certain ahead
 _LOOK_EVERY = 0.5  # s
 _ROWS = 500  # looked up in the cache at a time

@@ -7,7 +7,7 @@ in turns. A read that goes on where a stream stands makes its window grow, to tw
 come; a read elsewhere begins a new stream, which has no window until it goes on.
 
 Reads that go on nowhere, but stay in one neighbourhood, are looks at scattered metadata: the whole
-neighbourhood is worth one range. So is a whole file that is no larger than one range may be.
+neighbourhood is worth one range. So is a whole file that is no larger than ``WHOLE``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ LARGE_READ = 4  # blocks
 # sequential). In the middle it is a slice: with as much, one of 5 MiB fetched 32 (matlab).
 GROWTH, GROWTH_EAGER = 2, 12
 NEIGHBOURHOOD = 8  # blocks
+# Blocks that are worth one range where somebody looks here and there: 4 MiB take 50 ms.
+WHOLE = 32
 # Of the last reads this many must have been in the neighbourhood: opening an HDF5 file then takes
 # 5 ranges and not 20, and reads at random places of 16 MiB fetch nothing for it (one in 80 does).
 LOOKS = 2
@@ -105,7 +107,7 @@ class Streams:
         first = FIRST_WINDOW_EAGER if eager else FIRST_WINDOW
         growth = GROWTH_EAGER if eager else GROWTH
         window = min(max(growth * (stream.next - stream.began), first), limit)
-        small = stream.width < LARGE_READ and window < BLOCKS
+        small = stream.width < LARGE_READ and window < WHOLE
         if small and stream.planned - stream.next > window // 2:
             return []
         target = min(stream.next + window, self._blocks)
@@ -126,7 +128,7 @@ class Streams:
 
     def neighbourhood(self, needed: range) -> range:
         """What to fetch for a read of ``needed`` that misses and is not in order."""
-        if self._blocks <= BLOCKS and len(self._looks) > 1:
+        if self._blocks <= WHOLE and len(self._looks) > 1:
             return range(self._blocks)
         first = needed.start // NEIGHBOURHOOD * NEIGHBOURHOOD
         around = range(first, min(first + NEIGHBOURHOOD, self._blocks))

@@ -215,15 +215,15 @@ def test_a_full_disk_keeps_what_fits_and_fails_nobody(
 WRITER = """
 import sys
 from pathlib import Path
-from ndicloudfs.cache.blockfile import BLOCK
+from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.blocks import Blocks
 from ndicloudfs.cache.store import Store
 blocks = Blocks(Store(Path(sys.argv[1]), 1 << 30))
 source = memoryview(Path(sys.argv[2]).read_bytes())
 for number in range(10**6):
-    position = number % 32
+    position = number % BLOCKS
     data = source[position * BLOCK : (position + 1) * BLOCK]
-    blocks.write(f"part {number // 32}", [(position, data)])
+    blocks.write(f"part {number // BLOCKS}", [(position, data)])
     print(number, flush=True)
 """
 

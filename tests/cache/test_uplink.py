@@ -115,6 +115,7 @@ def test_a_server_that_lets_call_after_call_run_out_of_time_is_away(
     server: Server, uplink: Uplink
 ) -> None:
     calls = []
+    server.awake.clear()  # nor does it show a sign of life
 
     def slow() -> None:
         calls.append(1)
@@ -124,6 +125,7 @@ def test_a_server_that_lets_call_after_call_run_out_of_time_is_away(
         with pytest.raises(TimedOut, match="no answer"):
             uplink.call(slow)
     assert len(calls) == TIMED_OUT_IN_A_ROW
+    server.awake.set()
     until(lambda: uplink.down is None, 5)
 
 

@@ -15,6 +15,7 @@ from ndicloudfs.sandbox.sample import sample
 from tests.support import data
 from tests.support.mounting import BINDINGS, Machine, account_of, machine
 from tests.support.sandbox import Sandbox
+from tests.support.written import SharedMount, shared_mount
 
 ORGANIZATION = "Sandbox Lab"
 
@@ -66,3 +67,12 @@ def lab(
 def tree(lab: Machine) -> Path:
     """The organization's folder in a mount that stays for the session."""
     return lab.mount() / ORGANIZATION
+
+
+@pytest.fixture(scope="module", params=BINDINGS)
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedMount]:
+    """A mount that can be written, for the tests of a module."""
+    with shared_mount(tmp_path_factory.mktemp("shared"), request.param) as made:
+        yield made

@@ -25,17 +25,8 @@ from tests.support.written import (
     SharedMount,
     Written,
     body,
-    shared_mount,
     written,
 )
-
-
-@pytest.fixture(scope="module", params=BINDINGS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SharedMount]:
-    with shared_mount(tmp_path_factory.mktemp("shared"), request.param) as made:
-        yield made
 
 
 @pytest.fixture

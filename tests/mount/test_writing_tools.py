@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.mounting import BINDINGS, tool
+from tests.support.mounting import tool
 from tests.support.system import until
 from tests.support.written import (
     CLASS,
@@ -21,18 +21,9 @@ from tests.support.written import (
     SharedMount,
     Written,
     body,
-    shared_mount,
 )
 
 THIRD_ID = "41269430c7aed022_40dc5489899dc92a"
-
-
-@pytest.fixture(scope="module", params=BINDINGS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[SharedMount]:
-    with shared_mount(tmp_path_factory.mktemp("shared"), request.param) as made:
-        yield made
 
 
 @pytest.fixture
