@@ -436,7 +436,7 @@ class Journal(Ledger):
 
 def _name(old: Entry, new: Entry) -> str:
     """The name that a document was written under, where a body takes the place of ``old``."""
-    return new.name if _is_named_anew(old, new) or not old.name else old.name
+    return new.name if old.kind is Kind.DELETION or not old.name else old.name
 
 
 def _is_named_anew(old: Entry, new: Entry) -> bool:

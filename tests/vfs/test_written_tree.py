@@ -368,3 +368,21 @@ def test_a_name_under_which_a_document_was_refused_is_free_for_another(lab: Lab)
         lab.write(lab.json, b"{broken")
     lab.write(f"{lab.documents}/other.json", json.dumps(body(text="other")).encode())
     assert json.loads(lab.read(lab.json))["base"]["name"] == "other"
+
+
+def test_a_document_that_is_removed_and_made_anew_has_the_name_it_is_made_under(lab: Lab) -> None:
+    assert lab.tree.names(lab.documents) == []
+    lab.sandbox.fault("POST /datasets/{id}/documents", "after", -1)  # the server has it, unheard
+    lab.sandbox.fault("POST /ndiquery", "status", -1, skip=1, status=503)
+    lab.sandbox.fault("GET /datasets/{id}/documents", "status", -1, status=503)
+    lab.sandbox.fault("POST /datasets/{id}/documents/bulk-fetch", "status", -1, status=503)
+    lab.write(f"{lab.documents}/one.json", json.dumps(body(text="first")).encode())
+    until(lambda: lab.tree.state(f"{lab.documents}/one.json") == "uploading")
+    lab.tree.unlink(f"{lab.documents}/one.json")
+    lab.save("second")
+    assert lab.tree.names(lab.documents) == [f"{NDI_ID}.json"]
+    with pytest.raises(FileNotFoundError):
+        lab.read(f"{lab.documents}/one.json")
+    lab.settle()
+    assert lab.tree.names(lab.documents) == [f"{NDI_ID}.json"]
+    assert json.loads(lab.read(lab.json))["base"]["name"] == "second"
