@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pexpect
 import pytest
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tests.support import keychain
-from tests.support.mounting import Machine
+from tests.support.mounting import Machine, account_of
 from tests.support.sandbox import Sandbox
 
 ORGANIZATION = "Sandbox Lab"
@@ -226,8 +227,12 @@ def test_a_file_that_others_may_read_is_not_believed(user: Machine, sandbox: San
 
 def test_whoami_offline_ends_with_4(user: Machine, sandbox: Sandbox) -> None:
     log_in(user, sandbox, keep="n")
+    place = urlsplit(account_of(sandbox)["NDI_CLOUD_URL"])
     sandbox.stop()
-    result = user.run("whoami")
+    with socket.socket() as kept:  # by nobody else's sandbox meanwhile
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind((place.hostname, place.port))
+        result = user.run("whoami")
     assert result.returncode == 4
     assert "cannot be reached" in result.stderr
 
