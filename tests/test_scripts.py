@@ -31,9 +31,11 @@ exec {sys.executable} "$@"
 
 
 def build(venv: Path, python: str | Path = sys.executable) -> subprocess.Popen[str]:
+    left = venv.with_name("temporary")  # what an interrupted ensurepip does not take away
+    left.mkdir(exist_ok=True)
     return subprocess.Popen(
         ["bash", "-c", BUILD, "set-up", LIBRARY, python],
-        env={**os.environ, "NDICLOUDFS_VENV": str(venv)},
+        env={**os.environ, "NDICLOUDFS_VENV": str(venv), "TMPDIR": str(left)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,

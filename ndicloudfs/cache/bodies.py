@@ -99,7 +99,8 @@ class Bodies:
 
     def fresh(self, row: DocumentRow) -> bool:
         """Whether what ``row`` says of a body is believed as it is, without asking again."""
-        return row.body_at is not None and self._up.age(row.body_at) <= self._up.ttl
+        fetched_at = row.body_at
+        return fetched_at is not None and self._up.believes(fetched_at)
 
     def read(self, dataset_id: str, document_id: str) -> bytes:
         """The bytes of a document. Raises ``NotFound``."""

@@ -46,6 +46,10 @@ class Upstream:
         age = self.clock() - fetched_at
         return age if age >= 0 else float("inf")
 
+    def believes(self, fetched_at: float) -> bool:
+        """Whether what was fetched then (epoch s) is shown without asking again."""
+        return 0 <= self.clock() - fetched_at <= self.ttl
+
     def call(self, work: Callable[[], Result]) -> Result:
         """Run ``work``, which talks to the API; raises ``Unreachable`` once the mount ends."""
         return self.uplink.call(work)

@@ -34,11 +34,11 @@ class OpenDirectory:
             self._listed: list[Entry] = []
             self._failure: Exception | None = None
 
-    def entries(self, first: int) -> Iterator[Entry]:
-        """The entries from number ``first`` >= 0. Raises what listing raises."""
+    def entries(self, first: int) -> Iterator[list[Entry]]:
+        """The entries from number ``first`` >= 0, some at a time. Raises what listing raises."""
         number = first
         while some := self._some(number):
-            yield from some
+            yield some
             number += len(some)
 
     def _some(self, number: int) -> list[Entry]:

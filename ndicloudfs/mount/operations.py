@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cachetools import TTLCache
@@ -130,39 +130,49 @@ class Operations:
             node = self._fs.resolve(path)
             return self._directories.add(OpenDirectory(path, lambda: self._fs.entries(node)))
 
-    def listed(self, handle: int, offset: int) -> Iterator[Entry]:
-        """Entries of an open directory from ``offset``, ``.`` and ``..`` first.
+    def listed(self, handle: int, offset: int) -> Iterator[Sequence[Entry]]:
+        """Entries of an open directory from ``offset``, some at a time, ``.`` and ``..`` first.
 
         The kernel is told the attributes of those that have them.
         """
         directory = self._directories.get(handle)
         folder = directory.path.rstrip("/")
         opened = self._pages.sizes(folder)
+        file = Kind.FILE
         told: dict[str, int] = {}
         try:
             with self._failures(directory.path):
                 if offset == 0:
                     directory.rewind()
-                yield from _DOTS[offset:]
-                for entry in directory.entries(max(offset - len(_DOTS), 0)):
-                    attributes = entry.attributes
-                    if attributes is not None and entry.kind is Kind.FILE:
-                        if entry.name in opened:
-                            attributes = self._shown(f"{folder}/{entry.name}", attributes)
-                            entry = entry._replace(attributes=attributes)  # noqa: PLW2901
-                        told[entry.name] = attributes.size
-                    yield entry
+                yield _DOTS[offset:]
+                for entries in directory.entries(max(offset - len(_DOTS), 0)):
+                    if opened:
+                        entries = [self._as_open(folder, entry) for entry in entries]  # noqa: PLW2901
+                    told.update(
+                        (name, attributes.size)
+                        for name, _, kind, attributes in entries
+                        if attributes is not None and kind is file
+                    )
+                    yield entries
         finally:
             self._told.note(folder, told)
             for name, size in self._pages.sizes(folder).items():  # some were opened meanwhile
                 if told.get(name, size) != size:
                     self._invalidation.changed(name)
 
+    def _as_open(self, folder: str, entry: Entry) -> Entry:
+        """An entry with the size that the kernel is to believe of a file that is open."""
+        attributes = entry.attributes
+        if attributes is None or entry.kind is not Kind.FILE:
+            return entry
+        return entry._replace(attributes=self._shown(f"{folder}/{entry.name}", attributes))
+
     def readdir(self, path: str, handle: int) -> Iterator[tuple[str, dict[str, int], int]]:
         """All names of an open directory, for a binding that hands on no attributes."""
         del path
-        for entry in self.listed(handle, 0):
-            yield entry.name, {"st_ino": entry.ino, "st_mode": TYPES[entry.kind]}, 0
+        for entries in self.listed(handle, 0):
+            for entry in entries:
+                yield entry.name, {"st_ino": entry.ino, "st_mode": TYPES[entry.kind]}, 0
 
     def releasedir(self, path: str, handle: int) -> int:
         """Close a directory."""

@@ -23,26 +23,36 @@ CAP_READDIRPLUS_AUTO = 1 << 14
 def fuse_class(module: Any) -> type[Any]:
     """The class ``FUSE`` of mfusepy with a ``readdir`` that hands on attributes."""
     layout = Layout(module.c_stat)
+    filler_type = ctypes.PYFUNCTYPE(
+        *(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p),
+        *(module.c_off_t, ctypes.c_int),
+    )
 
     def readdir_fuse_3(
         self: Any, path: bytes, buf: Any, filler: Any, offset: int, fip: Any, flags: int
     ) -> int:
         del path
         stats, stat = self.operations.stats, module.c_stat()
-        reference = ctypes.byref(stat)
-        with closing(self.operations.listed(fip.contents.fh, offset)) as entries:
-            # The offset of an entry is that of the one behind it. With offsets of 0 libfuse before
-            # 3.17 does not hand on attributes; and it sends those it has no value for as they are.
-            for following, entry in enumerate(entries, offset + 1):
-                plus = 0
-                if entry.attributes is None:
-                    stat.st_ino, stat.st_mode = entry.ino, TYPES[entry.kind]
-                else:
-                    layout.fill(stat, entry.attributes, stats)
-                    plus = flags & _READDIR_PLUS and _FILL_DIR_PLUS
-                encoded = entry.name.encode(self.encoding, self.errors)
-                if filler(buf, encoded, reference, following, plus):
-                    break
+        address = ctypes.addressof(stat)
+        # Without letting another thread of Python run meanwhile: it takes longer than the call.
+        fill_in = ctypes.cast(filler, filler_type)
+        fill, encoding, errors = layout.fill, self.encoding, self.errors
+        known = flags & _READDIR_PLUS and _FILL_DIR_PLUS
+        # The offset of an entry is that of the one behind it. With offsets of 0 libfuse before 3.17
+        # does not hand on attributes; and it sends those it has no value for as they are.
+        following = offset
+        with closing(self.operations.listed(fip.contents.fh, offset)) as listed:
+            for entries in listed:
+                for name, ino, kind, attributes in entries:
+                    following += 1
+                    if attributes is None:
+                        stat.st_ino, stat.st_mode = ino, TYPES[kind]
+                        plus = 0
+                    else:
+                        fill(stat, attributes, stats)
+                        plus = known
+                    if fill_in(buf, name.encode(encoding, errors), address, following, plus):
+                        return 0
         return 0
 
     return type("FUSE", (module.FUSE,), {"readdir_fuse_3": readdir_fuse_3})

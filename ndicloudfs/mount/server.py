@@ -18,7 +18,7 @@ from ndicloudfs.mount import binding, metrics, mountpoint, readahead
 from ndicloudfs.mount.changing import operations_for
 from ndicloudfs.mount.control import ControlServer, Handler
 from ndicloudfs.mount.handlers import handlers
-from ndicloudfs.mount.memory import tune_malloc
+from ndicloudfs.mount.memory import tune_collector, tune_malloc
 from ndicloudfs.mount.readiness import notify
 from ndicloudfs.mount.revival import reviving
 from ndicloudfs.vfs.arrivals import CacheArrivals
@@ -175,6 +175,7 @@ def _run(
         notify(f"READY=1\nSTATUS=mounted at {options.mountpoint}")
 
     operations = kind(filesystem, mounted, loaded, trust, options.umask or 0)
+    tune_collector()
     try:
         loaded.run(operations, options.mountpoint, fuse_options)
     except RuntimeError as error:

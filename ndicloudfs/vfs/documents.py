@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 
 from ndicloudfs.cache.index import DocumentRow
 from ndicloudfs.cache.local import LocalCache
 from ndicloudfs.cache.scope import DatasetScope, Part, Scope
 from ndicloudfs.cloud.errors import NotFound
-from ndicloudfs.cloud.values import is_cloud_id
+from ndicloudfs.cloud.values import is_cloud_id, is_ndi_id
 from ndicloudfs.vfs import names
 from ndicloudfs.vfs.nodes import (
     Attributes,
@@ -83,8 +83,12 @@ class DocumentClass:
         """Each document with its stem; ``rows`` are ordered by (ndi id, cloud id)."""
         last = None
         for row in rows:
-            yield names.document_stem(row.ndi_id, row.id, first=row.ndi_id != last), row
-            last = row.ndi_id
+            ndi_id = row.ndi_id
+            if ndi_id != last and is_ndi_id(ndi_id):  # nearly all
+                yield ndi_id, row
+            else:
+                yield names.document_stem(ndi_id, row.id, first=ndi_id != last), row
+            last = ndi_id
 
     def every(self) -> Iterator[tuple[str, DocumentRow]]:
         """Every document of the class with its stem."""
@@ -149,10 +153,10 @@ class DocumentFolder(Directory):
 
     def entries(self) -> Iterator[Entry]:
         ino_of = ino_maker(self.ino)
+        known, file = known_attributes(self._documents.cache, self.mtime_ns), Kind.FILE
         for stem, row in self._documents.every():
             ino = ino_of(row.id)
-            attributes = known_attributes(self._documents.cache, ino, row, self.mtime_ns)
-            yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, attributes)
+            yield Entry(stem + names.JSON_SUFFIX, ino, file, known(ino, row))
 
     def child(self, name: str) -> Node | None:
         if not name.endswith(names.JSON_SUFFIX):
@@ -182,7 +186,9 @@ class DocumentFile(File):
         self._default_ns = default_ns
 
     def attributes(self) -> Attributes:
-        return _attributes(self.ino, self._row(), self._default_ns)
+        row = self._row()
+        mtime_ns = self._default_ns if row.mtime_ns is None else row.mtime_ns
+        return Attributes(self.ino, Kind.FILE, row.size or 0, mtime_ns)
 
     def scope(self) -> Scope:
         row = self._row()
@@ -201,19 +207,22 @@ class DocumentFile(File):
 
 
 def known_attributes(
-    cache: LocalCache, ino: int, row: DocumentRow, default_ns: int, *, writable: bool = False
-) -> Attributes | None:
-    """What ``stat`` tells of a document, where that is known and costs nothing."""
-    if row.size is None or not cache.bodies.fresh(row):
-        return None
-    return _attributes(ino, row, default_ns, writable=writable)
+    cache: LocalCache, default_ns: int, *, writable: bool = False
+) -> Callable[[int, DocumentRow], Attributes | None]:
+    """What tells, for an inode number and a document, what ``stat`` tells of it.
 
+    Where that is known and costs nothing, else None.
+    """
+    fresh, file = cache.bodies.fresh, Kind.FILE
 
-def _attributes(
-    ino: int, row: DocumentRow, default_ns: int, *, writable: bool = False
-) -> Attributes:
-    mtime_ns = default_ns if row.mtime_ns is None else row.mtime_ns
-    return Attributes(ino, Kind.FILE, row.size or 0, mtime_ns, writable)
+    def known(ino: int, row: DocumentRow) -> Attributes | None:
+        size = row.size
+        if size is None or not fresh(row):
+            return None
+        mtime_ns = row.mtime_ns
+        return Attributes(ino, file, size, default_ns if mtime_ns is None else mtime_ns, writable)
+
+    return known
 
 
 def document_xattrs(dataset_id: str, row: DocumentRow) -> dict[str, str]:

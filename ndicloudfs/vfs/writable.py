@@ -98,9 +98,11 @@ class WritableFolder(Directory):
         }
         for session in self.edits.sessions.made_in(self.key):
             local[session.node.name] = Entry(session.node.name, session.node.ino, Kind.FILE)
+        if not local:
+            yield from self.listed()
+            return
         for entry in self.listed():
-            if local:
-                local.pop(entry.name, None)
+            local.pop(entry.name, None)
             yield entry
         yield from local.values()
 

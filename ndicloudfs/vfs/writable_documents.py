@@ -78,8 +78,9 @@ class WritableClass(WritableFolder):
             for entry in pending
             if not entry.document_id and (entry.kind is Work.DOCUMENT or is_gone(entry))
         }
-        cache, open_for_writing = self.edits.cache, self.edits.sessions.of
-        ino_of = ino_maker(self.ino)
+        open_for_writing = self.edits.sessions.of
+        on_server = known_attributes(self.edits.cache, self.mtime_ns, writable=True)
+        ino_of, file = ino_maker(self.ino), Kind.FILE
         server = documents.on_server
         for stem, row in () if server is None else server.every():
             entry = changed.pop(row.id, None) if changed else None
@@ -88,14 +89,14 @@ class WritableClass(WritableFolder):
             ino = ino_of(row.id)
             known: Attributes | None
             if entry is None or entry.state is Progress.CONFLICT:
-                known = known_attributes(cache, ino, row, self.mtime_ns, writable=True)
+                known = on_server(ino, row)
             elif entry.kind is Work.DOCUMENT:
                 known = _attributes(ino, entry)
             else:
                 continue
             if open_for_writing(ino) is not None:
                 known = None  # it has another size already
-            yield Entry(stem + names.JSON_SUFFIX, ino, Kind.FILE, known)
+            yield Entry(stem + names.JSON_SUFFIX, ino, file, known)
         for entry in [*new, *changed.values()]:
             if entry.kind is Work.DOCUMENT:
                 name = (entry.name or entry.ndi_id) + names.JSON_SUFFIX

@@ -383,7 +383,10 @@ class Machine(RuleBasedStateMachine):
         stem, document = self.existing(stem)
         if document is None or old not in document.files:
             paths = self.file(stem, old), self.file(stem, new)
-            self.fails(errno.ENOENT, lambda: self.tree.rename(*paths))
+            if old == new and self.world.patience:  # libfuse may wait for ever (docs/semantics.md)
+                self.fails(errno.ENOENT, lambda: self.tree.size(paths[0]))
+            else:
+                self.fails(errno.ENOENT, lambda: self.tree.rename(*paths))
         elif old != new:
             self.close_under_other_names(stem, document, old, new)
             self.tree.rename(self.file(stem, old), self.file(stem, new))
