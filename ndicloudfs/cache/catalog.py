@@ -191,7 +191,7 @@ class Catalog:
                     self._know_class(dataset_id, class_name)
         elif self._up.age(fetched_at) > self._up.ttl:
             self._know_class(dataset_id, class_name)
-        return self._index.documents_with_ndi_id(dataset_id, class_name, ndi_id)
+        return self.known_with_ndi_id(dataset_id, class_name, ndi_id)
 
     def known_with_ndi_id(self, dataset_id: str, class_name: str, ndi_id: str) -> list[DocumentRow]:
         """The documents of a class with an ndi id, by cloud id, as far as is known; no call."""

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.filesize import decimal as size
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ndicloudfs.cache.blockfile import BLOCK, BLOCKS
 from ndicloudfs.cache.local import blocks_folder
 from ndicloudfs.cache.store import Store
 from ndicloudfs.cli import settings
@@ -59,7 +60,7 @@ def info(as_json: bool, **given: Any) -> None:
     click.echo(f"folder     {facts['folder']}")
     click.echo(f"used       {size(used)} of {size(limit)} ({used / limit:.0%})")
     click.echo(f"documents  {facts['documents']}")
-    click.echo(f"files      {facts['parts']} parts of up to 4 MiB")
+    click.echo(f"files      {facts['parts']} parts of up to {BLOCK * BLOCKS >> 20} MiB")
     for mount in facts["mounts"]:
         rate = mount["hit_rate"]
         hits = "nothing read yet" if rate is None else f"{rate:.0%} needed no download"

@@ -326,6 +326,7 @@ class Journal(Ledger):
         self._write(work)
         with self._lock:
             self._made_datasets[entry.dataset_id] = dataset_id
+            self._first_ids[dataset_id] = entry.dataset_id
             self._datasets.add(dataset_id)
             self._datasets.discard(entry.dataset_id)
         self._forget_dataset(dataset_id)

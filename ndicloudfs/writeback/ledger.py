@@ -50,6 +50,7 @@ class Ledger:
         self._made_datasets: dict[str, str] = {
             row[0]: row[1] for row in connection.execute("SELECT * FROM datasets").fetchall()
         }
+        self._first_ids = {known: local for local, known in self._made_datasets.items()}
         self._heard = Heard(row[0] for row in connection.execute(_NAMES))
 
     def close(self) -> None:
@@ -64,8 +65,7 @@ class Ledger:
 
     def first_id(self, dataset_id: str) -> str:
         """The id that a dataset had here at first, for its id on the server."""
-        made = list(self._made_datasets.items())
-        return next((local for local, known in made if known == dataset_id), dataset_id)
+        return self._first_ids.get(dataset_id, dataset_id)
 
     def pending_in(self, dataset_id: str) -> bool:
         """Whether there is anything about a dataset; asks nobody."""

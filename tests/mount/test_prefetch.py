@@ -229,7 +229,9 @@ def test_the_cache_is_seen_checked_and_emptied_with_and_without_a_mount(lab: Lab
         if lab.user.mounts:
             lab.user.umount(root)
     assert "none was damaged" in lab.user.run("cache", "verify").stdout
-    assert "documents  24" in lab.user.run("cache", "info").stdout
+    shown = lab.user.run("cache", "info").stdout
+    assert "documents  24" in shown
+    assert "parts of up to 8 MiB" in shown
     lab.user.mount()
     assert json.loads(lab.user.run("cache", "clear", "--json").stdout)["bytes"] > 14 * MIB
     assert json.loads(lab.user.run("cache", "info", "--json").stdout)["documents"] == 0
