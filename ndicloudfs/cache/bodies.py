@@ -126,7 +126,7 @@ class Bodies:
     def describe_class(self, dataset_id: str, class_name: str) -> None:
         """Make size, time and files known of every document of a class."""
         for row in self._catalog.documents(dataset_id, class_name):
-            if row.body_at is None or self._up.age(row.body_at) > self._up.ttl:
+            if not self.fresh(row):
                 try:
                     self.described(dataset_id, row.id)
                 except NotFound:  # deleted since it was listed

@@ -189,7 +189,7 @@ class Catalog:
                         self._found[place] = True
                 else:
                     self._know_class(dataset_id, class_name)
-        elif self._up.age(fetched_at) > self._up.ttl:
+        elif not self._up.believes(fetched_at):
             self._know_class(dataset_id, class_name)
         return self.known_with_ndi_id(dataset_id, class_name, ndi_id)
 

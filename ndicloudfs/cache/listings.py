@@ -48,7 +48,7 @@ class Listings:
             # Without a token that is still good, the cache is all there is until a login.
             with suppress(NotSignedIn):
                 self._up.try_first(lambda: self._up.flight.run(key, fetch), key)
-        elif self._up.age(fetched_at) > self._up.ttl:
+        elif not self._up.believes(fetched_at):
             self.fetch_behind(key, fetch)
 
     def read(self, key: str, load: Callable[[], list[Item]]) -> Listing[Item]:

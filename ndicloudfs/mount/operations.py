@@ -145,9 +145,8 @@ class Operations:
                 if offset == 0:
                     directory.rewind()
                 yield _DOTS[offset:]
-                for entries in directory.entries(max(offset - len(_DOTS), 0)):
-                    if opened:
-                        entries = [self._as_open(folder, entry) for entry in entries]  # noqa: PLW2901
+                for some in directory.entries(max(offset - len(_DOTS), 0)):
+                    entries = [self._as_open(folder, entry) for entry in some] if opened else some
                     told.update(
                         (name, attributes.size)
                         for name, _, kind, attributes in entries
